@@ -1,0 +1,44 @@
+"""Which module decodes which format. A dataset in one of these formats needs lines in params.yaml only."""
+
+from pathlib import Path
+
+import numpy as np
+
+from src.datasets import cifar, csv, examples, gaps, idx, image_folder, imdb, npz, scikit_learn
+from src.errors import LaboratoryError
+
+DECODERS = {
+    "cifar": cifar.decode,
+    "csv": csv.decode,
+    "gaps": gaps.decode,
+    "idx": idx.decode,
+    "image_folder": image_folder.decode,
+    "imdb": imdb.decode,
+    "npz": npz.decode,
+    "sklearn": scikit_learn.decode,
+}
+
+
+def decode(name, dataset, source, folder):
+    """Examples of a dataset from its raw folder, checked.
+
+    source: the dataset's own, or the stand-in that a mirror declared. Raises LaboratoryError naming the dataset.
+    """
+    try:
+        found = DECODERS[source.format](source, Path(folder))
+        if dataset.task == "regression":
+            found.y = found.y.reshape(len(found.y), -1).astype(np.float32)
+            found.classes = []
+        else:
+            found.classes = dataset.classes or found.classes or class_names(found.y)
+        examples.check(found, dataset.task)
+    except LaboratoryError as error:
+        raise LaboratoryError(f"dataset {name}: {error}") from None
+    return found
+
+
+def class_names(y):
+    """Labels as names, where nobody named the classes."""
+    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
+        raise LaboratoryError("task is classification, but the labels are not whole numbers")
+    return [str(label) for label in range(int(y.max()) + 1)]

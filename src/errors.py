@@ -1,0 +1,33 @@
+"""Errors meant for people: one line that says where, what was expected, what was received, what to do."""
+
+import difflib
+import functools
+import sys
+
+
+class LaboratoryError(Exception):
+    """A mistake in configuration or data that its author can repair; shown as one line, without a traceback."""
+
+
+def closest(name, known):
+    """The known name most like `name`, as the tail of an error message ('' when nothing is alike)."""
+    matches = difflib.get_close_matches(str(name).lower(), {str(k).lower(): k for k in known}, n=1, cutoff=0.5)
+    return f"; did you mean '{next(k for k in known if str(k).lower() == matches[0])}'?" if matches else ""
+
+
+def command(main):
+    """Decorate a stage's `main`: a LaboratoryError becomes one line on stderr and exit status 1.
+
+    Anything else keeps its traceback: it is our mistake, and hiding it would help nobody.
+    """
+
+    @functools.wraps(main)
+    def wrapper():
+        try:
+            main()
+        except LaboratoryError as error:
+            sys.exit(f"error: {error}")
+        except KeyboardInterrupt:
+            sys.exit("stopped. Finished experiments are kept; run the same command again to continue.")
+
+    return wrapper

@@ -1,0 +1,251 @@
+"""From a study to trained experiments on disk: what is to be trained, its identity, and one training written down.
+
+A trained experiment is a folder models/STUDY/EXPERIMENT/REPEAT with model.weights.h5, history.csv and manifest.json.
+The manifest is written last: a folder without one is unfinished, and one whose fingerprint differs is out of date.
+"""
+
+import hashlib
+import json
+import math
+import os
+import shutil
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas
+
+from src import runtime
+from src.datasets import examples, split
+from src.params import Experiment
+
+# Code that decides what a training computes: editing any of it makes every trained experiment out of date.
+TRAINING_CODE = ("augmentation.py", "experiments.py", "models.py", "runtime.py", "training.py")
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One training: an experiment under one seed."""
+
+    study: str
+    experiment: str
+    repeat: int  # from 1; repeat r has the experiment's seed + r - 1
+    configuration: Experiment
+    dataset: str
+    fingerprint: str
+    threads: int
+    work: float  # multiply-adds of the whole training, for ordering and for the time left
+
+    @property
+    def folder(self):
+        return Path("models", self.study, self.experiment, str(self.repeat))
+
+
+def plan(name, study):
+    """Every training the study asks for, as jobs. Reads the development data for its digest and shape."""
+    data = development(study.dataset)
+    digest = data_digest(data)
+    return [
+        job_of(name, study.dataset, experiment, repeat, configuration, data, digest)
+        for experiment, configuration in study.experiments.items()
+        for repeat in range(1, configuration.repeats + 1)
+    ]
+
+
+def job_of(study, dataset, experiment, repeat, configuration, data, digest):
+    seeded = configuration.model_copy(update={"seed": configuration.seed + repeat - 1})
+    rows = len(data["y"]) - split.validation_rows(len(data["y"]), seeded.validation_split)
+    weights = dense_parameters(data["card"], seeded)
+    batch = rows if seeded.batch_size == "full" else min(seeded.batch_size, rows)
+    return Job(
+        study=study,
+        experiment=experiment,
+        repeat=repeat,
+        configuration=seeded,
+        dataset=dataset,
+        fingerprint=fingerprint(seeded, digest),
+        threads=runtime.threads_for(weights, batch),
+        # The second term stands for what a step costs however small the network is.
+        work=seeded.epochs * (3.0 * rows * weights + 1e5 * math.ceil(rows / batch)),
+    )
+
+
+def dense_parameters(card, experiment):
+    """Weights of the dense layers, without building the network."""
+    widths = [math.prod(card["shape"]), *experiment.hidden_layers, max(1, len(card["classes"]))]
+    return sum((inputs + 1) * units for inputs, units in zip(widths, widths[1:]))
+
+
+def fingerprint(experiment, digest):
+    """The identity of a trained result: digest of configuration, development data and training code."""
+    code = [hashlib.sha256(Path(__file__).with_name(name).read_bytes()).hexdigest() for name in TRAINING_CODE]
+    configuration = experiment.model_dump(mode="json", exclude={"repeats"})
+    return hashlib.sha256(json.dumps([configuration, digest, code], sort_keys=True).encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=1)
+def development(dataset):
+    """{'x', 'y', 'card'} of the development rows (training and validation), in the split's order. Never the test rows."""
+    rows = np.load(Path("data/split", dataset, "development.npz"))["rows"]
+    x, y = examples.load_rows(Path("data/processed", dataset), rows)
+    return {"x": x, "y": y, "card": examples.load_card(Path("data/processed", dataset))}
+
+
+def data_digest(data):
+    digest = hashlib.sha256(json.dumps([data["card"]["task"], len(data["card"]["classes"])]).encode())
+    for array in (data["x"], data["y"]):
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
+def read_manifest(folder):
+    """The manifest of a trained experiment, or None where there is none."""
+    path = Path(folder, "manifest.json")
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def is_done(job):
+    manifest = read_manifest(job.folder)
+    return manifest is not None and manifest["fingerprint"] == job.fingerprint
+
+
+def remove_strangers(study, jobs):
+    """Delete what models/STUDY holds of experiments and repeats that the study no longer has. Returns their names."""
+    wanted = {job.folder for job in jobs}
+    strangers = [folder for folder in sorted(Path("models", study).glob("*/*")) if folder not in wanted]
+    for folder in strangers:
+        shutil.rmtree(folder)
+        if not any(folder.parent.iterdir()):
+            folder.parent.rmdir()
+    return [f"{folder.parent.name}/{folder.name}" for folder in strangers]
+
+
+def run(job, on_block=None):
+    """Train one job and write its folder; returns its manifest. Imports TensorFlow.
+
+    A training that fails leaves a manifest that says so: with the fingerprint where it would fail again (the loss is
+    no longer a number), without it where another try may help (out of memory, say).
+    """
+    shutil.rmtree(job.folder, ignore_errors=True)
+    job.folder.mkdir(parents=True)
+    try:
+        model, training, facts = fit(job, on_block)
+    except Exception as error:  # whatever one experiment does, the others go on; nothing is hidden: it is recorded
+        return write_manifest(job, {"status": "failed", "failure": f"{type(error).__name__}: {error}", "fingerprint": ""})
+    model.save_weights(job.folder / "model.weights.h5")
+    history = pandas.DataFrame(training.history)
+    history.insert(0, "epoch", range(1, len(history) + 1))
+    history["ended"] = training.epoch_ends
+    history.to_csv(job.folder / "history.csv", index=False)
+    kept = history.iloc[training.kept_epoch - 1].drop(["epoch", "ended"])
+    return write_manifest(job, facts | {
+        "status": "failed" if training.failure else "finished",
+        "failure": training.failure,
+        "fingerprint": job.fingerprint,
+        "started": training.started,
+        "training_seconds": training.seconds,
+        "epochs_run": len(history),
+        "kept_epoch": training.kept_epoch,
+        "stopped_early": training.stopped_early,
+        "compiled_with": training.compiled_with,
+        **{name: float(value) for name, value in kept.items()},
+    })  # fmt: skip
+
+
+def fit(job, on_block):
+    """Build and train the network of a job; (model, Training, facts for the manifest)."""
+    from src import models, training
+
+    data, experiment = development(job.dataset), job.configuration
+    card, targets = data["card"], len(data["card"]["classes"]) or data["y"].shape[1]
+    held_out = split.validation_rows(len(data["y"]), experiment.validation_split)
+    rows = len(data["y"]) - held_out
+    scale = models.normalisation(experiment.normalisation, data["x"][held_out:])
+    steps = experiment.epochs * math.ceil(rows / (rows if experiment.batch_size == "full" else experiment.batch_size))
+    model = models.build_model(experiment, card["task"], tuple(card["shape"]), targets, scale)
+    optimizer = models.build_optimizer(experiment, steps)
+    program = program_for(job, model, optimizer, held_out)
+    program.adopt(model, optimizer)
+    facts = {
+        "parameters": model.count_params(),
+        "loss_name": models.loss_name(experiment, card["task"]),
+        "metric": program.names[1],
+        "compile_seconds": program.compile_seconds,
+        "learning_rate": learning_rate_of(experiment, optimizer),
+        "scale": scale,
+        "training_rows": rows,
+        "validation_rows": held_out,
+    }
+    return program.model, training.train(program, experiment, on_block), facts
+
+
+programs = {}  # in a worker: the last compiled program, so that repeats of an experiment share it
+
+
+def program_for(job, model, optimizer, held_out):
+    """The compiled program of the job's experiment: the last one when only the seed differs, else a new one."""
+    import keras
+
+    from src import models, training
+
+    key = job.dataset, job.configuration.model_dump_json(exclude={"seed", "repeats"})
+    if key not in programs:
+        programs.clear()
+        keras.backend.clear_session()
+        x, y, card = (development(job.dataset)[part] for part in ("x", "y", "card"))
+        y = training.encode_targets(y, models.loss_name(job.configuration, card["task"]), model.output_shape[-1])
+        parts = training.Data(x[held_out:], y[held_out:], x[:held_out], y[:held_out])
+        loss, metric = models.build_loss(job.configuration, card["task"]), training.metric_of(card["task"], y)
+        programs[key] = training.EpochProgram(model, optimizer, loss, metric, parts, job.configuration)
+    return programs[key]
+
+
+def load_model(job, manifest):
+    """The trained network of a job, rebuilt from its configuration and weights. Imports TensorFlow."""
+    from src import models
+
+    data = development(job.dataset)
+    card, targets = data["card"], len(data["card"]["classes"]) or data["y"].shape[1]
+    model = models.build_model(job.configuration, card["task"], tuple(card["shape"]), targets, manifest["scale"])
+    model.load_weights(job.folder / "model.weights.h5")
+    return model
+
+
+def apply(job, manifest, x, y):
+    """Outputs of a trained network on x, float32 [rows, units], and its loss there (penalties included, as Keras does)."""
+    from src import models, training
+
+    task = development(job.dataset)["card"]["task"]
+    model = load_model(job, manifest)
+    loss_name = models.loss_name(job.configuration, task)
+    targets = training.encode_targets(y, loss_name, model.output_shape[-1])
+    return training.outputs_and_loss(model, models.build_loss(job.configuration, task), x, targets)
+
+
+def learning_rate_of(experiment, optimizer):
+    """The learning rate as the table shows it: a number, or the schedule's name and start."""
+    rate = experiment.learning_rate
+    if isinstance(rate, dict):
+        return f"{rate['name']}({rate.get('initial_learning_rate', rate.get('values'))})"
+    return rate if rate is not None else float(optimizer.learning_rate)
+
+
+def write_manifest(job, facts):
+    """Write manifest.json at once or not at all, and return it."""
+    manifest = {
+        "study": job.study,
+        "experiment": job.experiment,
+        "repeat": job.repeat,
+        "dataset": job.dataset,
+        "configuration": job.configuration.model_dump(mode="json"),
+        "threads": job.threads,
+        "versions": {name: version(name) for name in ("keras", "tensorflow", "numpy")},
+        **facts,
+    }
+    partial = job.folder / "manifest.json.partial"
+    partial.write_text(json.dumps(manifest, indent=1, allow_nan=True) + "\n")
+    os.replace(partial, job.folder / "manifest.json")
+    return manifest

@@ -1,0 +1,425 @@
+"""params.yaml -> validated, frozen configuration. Every key is checked here, once, before any work.
+
+The vocabulary is Keras's own (src/vocabulary.py). Nothing here imports TensorFlow or MLflow.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from src.errors import LaboratoryError, closest
+from src.vocabulary import VOCABULARY, named
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
+Positive = Annotated[int, Field(gt=0, strict=True)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Question = Literal["how_long", "accuracy", "confusion", "overfitting", "strategy", "best_result", "learned"]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# ---------------------------------------------------------------- experiments
+
+
+def keras_object(kind):
+    """A field type: a Keras name, or a mapping with `name` and Keras arguments."""
+    return Annotated[Any, AfterValidator(lambda value: named(kind, value))]
+
+
+def one_or_per_layer(check):
+    """A field type: one value for every hidden layer, or a list with one value (or null) per hidden layer."""
+
+    def validate(value):
+        return [check(item) for item in value] if isinstance(value, list) else check(value)
+
+    return Annotated[Any, AfterValidator(validate)]
+
+
+def optional_keras(kind):
+    return lambda value: None if value is None else named(kind, value)
+
+
+def rate(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ValueError("expected a rate of at least 0 and below 1")
+    return float(value)
+
+
+def deviation(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise ValueError("expected a standard deviation of at least 0")
+    return float(value)
+
+
+def switch(value):
+    if not isinstance(value, bool):
+        raise ValueError("expected true or false")
+    return value
+
+
+def check_learning_rate(value):
+    """A positive number, a Keras schedule, or null for the optimizer's own default."""
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        # A decay that names no decay_steps stretches over the whole training.
+        return named("schedule", {"decay_steps": "all", **value} if takes_decay_steps(value) else value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise ValueError("expected a number above 0, a Keras learning-rate schedule, or null for Keras's default")
+    return float(value)
+
+
+def takes_decay_steps(value):
+    arguments = VOCABULARY["schedule"].get(named("schedule", {"decay_steps": 1, **value})["name"], {})
+    return "decay_steps" in arguments
+
+
+def check_batch_size(value):
+    if value != "full" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ValueError("expected a whole number of at least 1, or 'full'")
+    return value
+
+
+def check_optimizer(value):
+    optimizer = named("optimizer", value)
+    if "learning_rate" in optimizer:
+        raise ValueError("the learning rate has a key of its own: write `learning_rate:` beside `optimizer:`")
+    return optimizer
+
+
+class Augmentation(Frozen):
+    """Random changes of the training images, drawn anew for each batch. All zero or false: none."""
+
+    horizontal_flip: bool = False
+    vertical_flip: bool = False
+    shift: NonNegative = 0  # pixels, up to this many in each direction, whole pixels
+    rotation: NonNegative = 0  # degrees, up to this angle in each direction
+    zoom: Annotated[float, Field(ge=0, lt=1)] = 0  # 0.1: between 0.9 and 1.1 of the size
+    shear: NonNegative = 0  # degrees
+
+
+class EarlyStopping(Frozen):
+    """The arguments of keras.callbacks.EarlyStopping, with its defaults."""
+
+    monitor: Literal["loss", "val_loss", "accuracy", "val_accuracy", "mse", "val_mse"] = "val_loss"
+    min_delta: NonNegative = 0
+    patience: Annotated[int, Field(ge=0, strict=True)] = 0
+    mode: Literal["auto", "min", "max"] = "auto"
+    restore_best_weights: bool = False
+    start_from_epoch: Annotated[int, Field(ge=0, strict=True)] = 0
+
+
+class Experiment(Frozen):
+    """One fully resolved configuration. Lists under per-layer keys count the hidden layers."""
+
+    hidden_layers: list[Positive]
+    activation: one_or_per_layer(lambda value: named("activation", value))
+    output_activation: Annotated[Any, AfterValidator(optional_keras("activation"))]
+    kernel_initializer: keras_object("initializer")
+    normalisation: Literal["unit", "standardise", "none"]
+    input_noise: NonNegative
+    gaussian_noise: one_or_per_layer(deviation)
+    dropout: one_or_per_layer(rate)
+    batch_normalization: one_or_per_layer(switch)
+    kernel_regularizer: one_or_per_layer(optional_keras("regularizer"))
+    kernel_constraint: one_or_per_layer(optional_keras("constraint"))
+    augmentation: Augmentation | None
+    loss: Annotated[Any, AfterValidator(optional_keras("loss"))]
+    optimizer: Annotated[Any, AfterValidator(check_optimizer)]
+    learning_rate: Annotated[Any, AfterValidator(check_learning_rate)]
+    batch_size: Annotated[Any, BeforeValidator(check_batch_size)]
+    epochs: Positive
+    validation_split: Fraction
+    early_stopping: EarlyStopping | None
+    repeats: Positive
+    seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)]
+
+    @model_validator(mode="after")
+    def lists_fit_the_layers(self):
+        layers = len(self.hidden_layers)
+        for key in PER_LAYER:
+            value = getattr(self, key)
+            if isinstance(value, list) and len(value) != layers:
+                raise ValueError(f"{key}: expected one value or a list of {layers} (one per hidden layer), "
+                                 f"received a list of {len(value)}")  # fmt: skip
+        return self
+
+    def per_layer(self, key):
+        """The value of `key` for each hidden layer, as a list as long as hidden_layers."""
+        value = getattr(self, key)
+        return value if isinstance(value, list) else [value] * len(self.hidden_layers)
+
+
+PER_LAYER = ("activation", "gaussian_noise", "dropout", "batch_normalization", "kernel_regularizer", "kernel_constraint")
+
+
+# ---------------------------------------------------------------- datasets
+
+
+class File(Frozen):
+    """A file to fetch. With no URL it is the user's own and lies in data/own/<dataset>/."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+    urls: list[str] = []
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+    @model_validator(mode="after")
+    def downloads_are_checked(self):
+        if self.urls and self.sha256 is None:
+            raise ValueError("a file with urls needs its sha256, so that a wrong download is noticed")
+        return self
+
+
+class Source(Frozen):
+    """Where examples come from and in which format. Files are named by their role in the format."""
+
+    format: str
+    files: dict[str, File] = {}
+
+
+class ScikitLearn(Source):
+    format: Literal["sklearn"]
+    name: Literal["digits", "iris", "wine", "breast_cancer", "diabetes"]
+    files: dict[str, File] = Field({}, max_length=0)
+
+
+class Gaps(Source):
+    """Generated 1-D regression (src/datasets/gaps.py)."""
+
+    format: Literal["gaps"]
+    rows: Positive = 100
+    training_noise: NonNegative = 0.5
+    test_noise: NonNegative = 0.1
+    dark_intervals: list[tuple[float, float]] = [(-3.0, -1.0), (1.75, 3.0)]
+    seed: Annotated[int, Field(ge=0, strict=True)] = 0
+    files: dict[str, File] = Field({}, max_length=0)
+
+
+def roles(required, optional=()):
+    """A field type for `files`: exactly these roles."""
+
+    def validate(files):
+        missing = [role for role in required if role not in files]
+        unknown = [role for role in files if role not in (*required, *optional)]
+        if missing or unknown:
+            wanted = ", ".join(required) + (f" and perhaps {', '.join(optional)}" if optional else "")
+            raise ValueError(f"expected the files {wanted}; received {', '.join(files) or 'none'}")
+        return files
+
+    return Annotated[dict[str, File], AfterValidator(validate)]
+
+
+class Idx(Source):
+    format: Literal["idx"]
+    files: roles(("train_images", "train_labels"), ("test_images", "test_labels"))
+
+
+class Npz(Source):
+    """NumPy archive with x_train, y_train and perhaps x_test, y_test."""
+
+    format: Literal["npz"]
+    files: roles(("arrays",))
+
+
+class Csv(Source):
+    """Comma-separated numbers with a header; `target` names the column to predict."""
+
+    format: Literal["csv"]
+    files: roles(("train",), ("test",))
+    target: str
+
+
+class CifarArchive(Source):
+    format: Literal["cifar"]
+    files: roles(("archive",))
+
+
+class Imdb(Source):
+    """Keras's imdb.npz; each review becomes a 0/1 vector over the `words` most common words."""
+
+    format: Literal["imdb"]
+    files: roles(("reviews",))
+    words: Positive = 10_000
+
+
+class ImageFolder(Source):
+    """A zip or tar archive with one folder of images per class, resized to `size` = [height, width]."""
+
+    format: Literal["image_folder"]
+    files: roles(("train",), ("test",))
+    size: tuple[Positive, Positive]
+    mode: Literal["grayscale", "rgb"] = "rgb"
+
+
+AnySource = Annotated[
+    ScikitLearn | Gaps | Idx | Npz | Csv | CifarArchive | Imdb | ImageFolder, Field(discriminator="format")
+]
+
+
+class Split(Frozen):
+    test: Literal["official"] | Fraction  # the dataset's own test part, or this fraction of all rows
+    folds: Annotated[int, Field(ge=2, strict=True)] = 5
+    seed: Annotated[int, Field(ge=0, strict=True)] | None = None  # null: the top-level seed
+
+
+class Dataset(Frozen):
+    title: str
+    task: Literal["classification", "regression"]
+    source: AnySource
+    split: Split
+    classes: list[str] = []  # names in label order; empty: taken from the data
+
+
+# ---------------------------------------------------------------- studies
+
+
+class Study(Frozen):
+    title: str
+    dataset: str
+    questions: list[Question]
+    defaults: dict[str, Any]
+    experiments: dict[Name, Experiment] = Field(min_length=1)
+
+
+class Params(Frozen):
+    seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)]
+    jobs: Positive | Literal["auto"]
+    datasets: dict[Name, Dataset]
+    defaults: dict[str, Any]
+    studies: dict[Name, Study]
+
+    def study(self, name):
+        return self._find(self.studies, "study", name)
+
+    def dataset(self, name):
+        return self._find(self.datasets, "dataset", name)
+
+    @staticmethod
+    def _find(known, kind, name):
+        if name not in known:
+            raise LaboratoryError(f"params.yaml: no {kind} '{name}'{closest(name, known)} Known: {', '.join(known)}")
+        return known[name]
+
+
+def load(path="params.yaml"):
+    """Read and check params.yaml.
+
+    Returns Params. Raises LaboratoryError naming file, study, experiment and key, what was expected and received.
+    """
+    try:
+        raw = yaml.safe_load(Path(path).read_text())
+    except FileNotFoundError:
+        raise LaboratoryError(f"{path}: not found; run the command in the project's top folder") from None
+    except yaml.YAMLError as error:
+        raise LaboratoryError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    return validate(raw, str(path))
+
+
+def validate(raw, file="params.yaml"):
+    """Check a params mapping as it is read from YAML; see `load`."""
+    if not isinstance(raw, dict):
+        raise LaboratoryError(f"{file}: expected a mapping with {', '.join(Params.model_fields)}")
+    raw = dict(raw)
+    for key in ("defaults", "studies", "datasets"):
+        if not isinstance(raw.get(key), dict):
+            raise LaboratoryError(f"{file}: {key}: expected a mapping, received {raw.get(key)!r}")
+    base = {"seed": raw.get("seed"), **raw["defaults"]}
+    check(Experiment, base, f"{file}: defaults")
+    raw["studies"] = {name: resolve_study(file, name, study, base) for name, study in raw["studies"].items()}
+    params = check(Params, raw, file)
+    for name, study in params.studies.items():
+        check_study(f"{file}: studies.{name}", study, params)
+    return params
+
+
+def resolve_study(file, name, study, base):
+    """Lay each experiment's overrides over the study's defaults and the common ones; check every layer."""
+    place = f"{file}: studies.{name}"
+    if not isinstance(study, dict) or not isinstance(study.get("experiments"), dict):
+        raise LaboratoryError(f"{place}: expected a mapping with experiments, received {study!r:.80}")
+    defaults = study.get("defaults")
+    if not isinstance(defaults, dict):
+        raise LaboratoryError(f"{place}.defaults: expected a mapping ({{}} when there are none), received {defaults!r}")
+    check(Experiment, base | defaults, f"{place}.defaults")
+    experiments = {}
+    for key, overrides in study["experiments"].items():
+        if not isinstance(overrides, dict):
+            raise LaboratoryError(f"{place}.experiments.{key}: expected a mapping of overrides, received {overrides!r}")
+        experiments[key] = check(Experiment, base | defaults | overrides, f"{place}.experiments.{key}")
+    return study | {"experiments": experiments}
+
+
+def check_study(place, study, params):
+    """What can only be known when dataset and experiments are seen together."""
+    if study.dataset not in params.datasets:
+        raise LaboratoryError(f"{place}.dataset: no dataset '{study.dataset}'{closest(study.dataset, params.datasets)} "
+                              f"Known: {', '.join(params.datasets)}")  # fmt: skip
+    task = params.datasets[study.dataset].task
+    for name, experiment in study.experiments.items():
+        if task == "regression":
+            refuse_classification(f"{place}.experiments.{name}", experiment)
+
+
+def refuse_classification(place, experiment):
+    if experiment.loss and "ategorical" in experiment.loss["name"]:
+        raise LaboratoryError(f"{place}.loss: expected a regression loss such as MeanSquaredError (the dataset's task "
+                              f"is regression), received {experiment.loss['name']}")  # fmt: skip
+    monitor = experiment.early_stopping and experiment.early_stopping.monitor
+    if monitor and "accuracy" in monitor:
+        raise LaboratoryError(f"{place}.early_stopping.monitor: expected loss, val_loss, mse or val_mse (the dataset's "
+                              f"task is regression), received {monitor}")  # fmt: skip
+    if experiment.augmentation:
+        raise LaboratoryError(f"{place}.augmentation: expected null (the dataset's task is regression)")
+
+
+def check(model, raw, place):
+    """Validate with pydantic; its first error becomes one line that starts with `place`."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise LaboratoryError(explain(error.errors()[0], place, model)) from None
+
+
+def explain(error, place, model):
+    """One pydantic error in one line: where, what was expected, what was received, the closest valid name."""
+    location = [str(part) for part in error["loc"]]
+    shown = [part for before, part in zip(["", *location], location) if before != "source"]  # drop the union's tag
+    where = ".".join([place, *shown]) if ": " in place else f"{place}: {'.'.join(shown)}"
+    received = repr(error["input"])
+    received = received if len(received) <= 80 else received[:77] + "..."
+    if error["type"] == "extra_forbidden":
+        known = known_keys(model, location[:-1])
+        return f"{where}: unknown key{closest(location[-1], known)} Known: {', '.join(known)}"
+    if error["type"] == "missing":
+        return f"{where}: missing; expected a value for this key"
+    if error["type"] == "value_error":
+        message = str(error["ctx"]["error"])
+        return f"{where}: {message}" if "received" in message else f"{where}: {message}; received {received}"
+    hint = closest(error["input"], error["ctx"]["expected"].split("'")[1::2]) if error["type"] == "literal_error" else ""
+    return f"{where}: {error['msg'].lower()}, received {received}{hint}"
+
+
+def known_keys(model, location):
+    """The keys allowed at `location` inside `model`: the last nested model that the path names."""
+    for part in location:
+        field = getattr(model, "model_fields", {}).get(part)
+        nested = [kind for kind in models_in(field.annotation) if kind] if field else models_named(model, part)
+        model = nested[0] if nested else model
+    return list(model.model_fields)
+
+
+def models_in(annotation):
+    """Every pydantic model that a type annotation mentions."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in getattr(annotation, "__args__", ()) for found in models_in(part)]
+
+
+def models_named(model, part):
+    """Below a mapping or a union pydantic's path holds keys and tags: the model of that tag, if there is one."""
+    return [kind for kind in Source.__subclasses__() if kind.model_fields["format"].annotation == Literal[part]]

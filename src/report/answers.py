@@ -1,0 +1,243 @@
+"""The assignments' questions, answered in sentences computed from the results. No answer is a fixed text.
+
+Each function takes a Study's `Results` and returns (sentences, values); QUESTIONS maps the names used in params.yaml
+to the question as the report asks it and the function that answers it.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from src import evaluation
+from src.report import tables
+from src.wording import listing, number, percent, seconds, times, value
+
+
+@dataclass
+class Results:
+    """All that the answers draw on."""
+
+    rows: list[dict]  # one per experiment and repeat, see results.row_of
+    histories: dict  # {(experiment, repeat): table of curves}
+    metric: str  # accuracy or mse
+    test_count: int
+
+    @property
+    def finished(self):
+        return [row for row in self.rows if row["status"] == "finished"]
+
+    @property
+    def chosen(self):
+        return next((row for row in self.rows if row["chosen"]), None)
+
+    @property
+    def summary(self):
+        return tables.summary(self.rows, self.metric)
+
+    def show(self, figure):
+        """A value of the metric, as text."""
+        return percent(figure) if self.metric == "accuracy" else f"MSE {number(figure)}"
+
+
+def answer(results, questions):
+    """[{question, asked, answer, values}] for the study's questions."""
+    if results.chosen is None:
+        nothing = "No experiment finished, so there is nothing to answer from."
+        return [{"question": name, "asked": QUESTIONS[name][0], "answer": nothing, "values": {}} for name in questions]
+    found = []
+    for name in questions:
+        asked, function = QUESTIONS[name]
+        sentences, values = function(results)
+        found.append({"question": name, "asked": asked, "answer": " ".join(sentences), "values": values})
+    return found
+
+
+def how_long(results):
+    chosen = next(entry for entry in results.summary if entry["chosen"])
+    timed = [entry for entry in results.summary if entry["training_seconds"] is not None]
+    slowest = max(timed, key=lambda entry: entry["training_seconds"])
+    total = sum(row["training_seconds"] for row in results.finished)
+    sentences = [
+        f"The chosen network ({chosen['experiment']}) trained for {chosen['epochs_run']:.0f} epochs in "
+        f"{seconds(chosen['training_seconds'])}.",
+        f"All {len(results.finished)} trainings of the study took {seconds(total)} together; the longest experiment was "
+        f"{slowest['experiment']} with {seconds(slowest['training_seconds'])}.",
+    ]
+    values = {"epochs": chosen["epochs_run"], "seconds": chosen["training_seconds"], "total_seconds": total}
+    return sentences, values
+
+
+def accuracy(results):
+    chosen, metric = results.chosen, results.metric
+    entry = next(entry for entry in results.summary if entry["chosen"])
+    mean, deviation = entry[f"test_{metric}"], entry[f"test_{metric}_deviation"]
+    sentences = [f"On {results.test_count:,} test examples never used before, {entry['experiment']} reaches "
+                 f"{results.show(mean)}" + (f" on average over {entry['repeats']} seeds (standard deviation "
+                 f"{spread(results, deviation)})." if deviation is not None else ".")]  # fmt: skip
+    values = {"mean": mean, "deviation": deviation}
+    if metric == "accuracy":
+        low, high = values["interval"] = chosen["test_accuracy_interval"]
+        sentences.append(f"The 95 % interval of its best-validated run ({percent(chosen['test_accuracy'])}) is "
+                         f"{percent(low)} to {percent(high)}.")  # fmt: skip
+    return sentences, values
+
+
+def spread(results, deviation):
+    return f"{100 * deviation:.2f} points" if results.metric == "accuracy" else number(deviation, 2)
+
+
+def confusion(results):
+    chosen = results.chosen
+    if "confusion" not in chosen:
+        return ["A regression has no confusion matrix."], {}
+    classes = list(chosen["classes"])
+    recall = {name: chosen["classes"][name]["recall"] for name in classes}
+    easiest, hardest = max(recall, key=recall.get), min(recall, key=recall.get)
+    pairs = evaluation.most_confused(chosen["confusion"], classes)
+    sentences = [f"{easiest} is recognised best ({percent(recall[easiest], 1)} of its examples), {hardest} worst "
+                 f"({percent(recall[hardest], 1)})."]  # fmt: skip
+    if pairs:
+        said = [f"{true} taken for {predicted} ({times(count)})" for true, predicted, count in pairs]
+        sentences.append(f"The most frequent mistakes are {listing(said)}.")
+        sentences.append(asymmetry(np.array(chosen["confusion"]), classes, *pairs[0]))
+    else:
+        sentences.append("There is no mistake in it.")
+    return sentences, {"recall": recall, "most_confused": pairs}
+
+
+def asymmetry(counts, classes, true, predicted, count):
+    """Whether the most frequent mistake happens both ways (two-sided sign test at 5 %)."""
+    from scipy.stats import binomtest
+
+    back = int(counts[classes.index(predicted), classes.index(true)])
+    one_way = binomtest(count, count + back).pvalue < 0.05
+    verdict = "is one-sided" if one_way else "is not clearly one-sided"
+    return f"The first {verdict}: the reverse happens {times(back)}."
+
+
+def overfitting(results):
+    chosen = results.chosen
+    found = {key: evaluation.overfitting(history) for key, history in results.histories.items()}
+    mine = found[chosen["experiment"], chosen["repeat"]]
+    if mine["overfits"]:
+        verdict = (f"{chosen['experiment']} over-fits: its validation loss is lowest at epoch {mine['best_epoch']} of "
+                   f"{mine['epochs']} and rises by {number(mine['rise'])} until the end "
+                   f"({number(mine['slope'])} ± {number(mine['slope_error'], 2)} an epoch).")  # fmt: skip
+    else:
+        verdict = (f"{chosen['experiment']} does not over-fit: its validation loss is lowest at epoch {mine['best_epoch']} "
+                   f"of {mine['epochs']} and ends {number(mine['rise'])} above that.")  # fmt: skip
+    guilty = dict.fromkeys(name for name, _ in found if found_majority(found, name))
+    others = [name for name in guilty if name != chosen["experiment"]]
+    names = dict.fromkeys(name for name, _ in found)
+    tail = f"Of the other {len(names) - 1} experiments, {listing(others) or 'none'} over-fit{'s' if len(others) == 1 else ''}."
+    gap = f"At the end its validation loss lies {number(mine['gap'])} {'above' if mine['gap'] > 0 else 'below'} its training loss."
+    gap = gap.replace(f"{number(mine['gap'])} below", f"{number(-mine['gap'])} below")
+    sentences = [verdict, gap, *([tail] if len(names) > 1 else [])]
+    return sentences, {f"{name}/{repeat}": facts for (name, repeat), facts in found.items()}
+
+
+def found_majority(found, name):
+    """Whether more than half of an experiment's repeats over-fit."""
+    verdicts = [facts["overfits"] for (experiment, _), facts in found.items() if experiment == name]
+    return sum(verdicts) > len(verdicts) / 2
+
+
+def strategy(results):
+    varied = varied_settings(results.rows)
+    settings = [f"{key} ({count} values)" for key, count in sorted(varied.items(), key=lambda item: -item[1])]
+    repeats = max(entry["repeats"] for entry in results.summary)
+    sentences = [
+        f"{len(results.summary)} experiments were trained{f', each under {repeats} seeds' if repeats > 1 else ''}; they differ "
+        f"in {listing(settings) or 'nothing'}.",
+        f"The best one was chosen by its validation {results.metric}; the test examples were used once, afterwards, for all.",
+    ]
+    return sentences, varied
+
+
+def varied_settings(rows):
+    """{setting: how many values it takes} for the settings that differ between experiments."""
+    configurations = [row["configuration"] for row in rows]
+    keys = [key for key in configurations[0] if key not in ("seed", "repeats")]
+    counts = {key: len({value(configuration[key]) for configuration in configurations}) for key in keys}
+    return {key: count for key, count in counts.items() if count > 1}
+
+
+def best_result(results):
+    metric, sign = results.metric, 1 if results.metric == "accuracy" else -1
+    finished = [entry for entry in results.summary if entry[f"test_{metric}"] is not None]
+    chosen = next(entry for entry in finished if entry["chosen"])
+    tempting = max(finished, key=lambda entry: sign * entry[f"test_{metric}"])
+    sentences = [f"Validation chooses {chosen['experiment']} ({results.show(chosen[f'val_{metric}'])} there); on the test "
+                 f"examples it reaches {results.show(chosen[f'test_{metric}'])}."]  # fmt: skip
+    if tempting["experiment"] == chosen["experiment"]:
+        sentences.append("Choosing on the test examples would have picked the same experiment.")
+    else:
+        gain = spread(results, abs(tempting[f"test_{metric}"] - chosen[f"test_{metric}"]))
+        sentences.append(f"Choosing on the test examples would have claimed {results.show(tempting[f'test_{metric}'])} with "
+                         f"{tempting['experiment']}: {gain} better, but not honestly.")  # fmt: skip
+    values = {"chosen": chosen["experiment"], "test": chosen[f"test_{metric}"], "test_selected": tempting["experiment"],
+              "test_selected_value": tempting[f"test_{metric}"]}  # fmt: skip
+    return sentences, values
+
+
+def learned(results):
+    effects = single_changes(results)
+    if not effects:
+        return ["No two experiments differ in a single setting, so no effect can be told apart."], {"effects": []}
+    said = []
+    for effect in effects[:5]:
+        direction = "better" if effect["gain"] > 0 else "worse"
+        said.append(f"{effect['setting']} {effect['from']} -> {effect['to']} ({effect['experiments'][0]} -> "
+                    f"{effect['experiments'][1]}): {spread(results, abs(effect['gain']))} {direction}"
+                    + (f" (± {spread(results, effect['uncertainty'])})" if effect["uncertainty"] is not None else ""))  # fmt: skip
+    sentences = [f"{len(effects)} pairs of experiments differ in one setting only. The largest effects on the validation "
+                 f"{results.metric}: {'; '.join(said)}."]  # fmt: skip
+    unclear = [e for e in effects if e["uncertainty"] is not None and abs(e["gain"]) < 2 * e["uncertainty"]]
+    if unclear:
+        sentences.append(f"{len(unclear)} of the {len(effects)} are smaller than twice their uncertainty: noise could "
+                         "explain them.")  # fmt: skip
+    return sentences, {"effects": effects}
+
+
+def single_changes(results):
+    """Pairs of experiments that differ in one setting: what it did to the validation metric, largest first.
+
+    gain: better is positive; uncertainty: standard error of the difference of the means over repeats, or None.
+    """
+    metric, sign = results.metric, 1 if results.metric == "accuracy" else -1
+    found = []
+    for one, other in combinations([e for e in results.summary if e[f"val_{metric}"] is not None], 2):
+        changed = [
+            key for key in one["configuration"]
+            if key not in ("seed", "repeats") and one["configuration"][key] != other["configuration"][key]
+        ]  # fmt: skip
+        if len(changed) == 1:
+            deviations = [entry[f"val_{metric}_deviation"] for entry in (one, other)]
+            counts = [entry["repeats"] - entry["failed"] for entry in (one, other)]
+            known = None not in deviations
+            found.append({
+                "setting": changed[0],
+                "from": setting(changed[0], one),
+                "to": setting(changed[0], other),
+                "experiments": [one["experiment"], other["experiment"]],
+                "gain": sign * (other[f"val_{metric}"] - one[f"val_{metric}"]),
+                "uncertainty": float(np.sqrt(sum(d**2 / n for d, n in zip(deviations, counts)))) if known else None,
+            })  # fmt: skip
+    return sorted(found, key=lambda effect: -abs(effect["gain"]))
+
+
+def setting(key, entry):
+    """A setting as text; layers as in the comparison table."""
+    return entry["hidden_layers"] if key == "hidden_layers" else value(entry["configuration"][key])
+
+
+QUESTIONS = {
+    "how_long": ("How long was the network trained?", how_long),
+    "accuracy": ("How good is it on new examples?", accuracy),
+    "confusion": ("What does the confusion matrix show?", confusion),
+    "overfitting": ("Do the curves show over-fitting?", overfitting),
+    "strategy": ("Which strategy was followed?", strategy),
+    "best_result": ("What is the best result?", best_result),
+    "learned": ("What was learned about the hyper-parameters?", learned),
+}

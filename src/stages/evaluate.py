@@ -1,0 +1,105 @@
+"""python -m src.stages.evaluate STUDY: score every trained experiment on the untouched test rows and log it to MLflow."""
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+import pandas
+
+from src import evaluation, experiments, params, plots, results, runtime, tracking
+from src.errors import command
+
+
+@command
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("study", help="a name under studies: in params.yaml, e.g. digits")
+    name = parser.parse_args().study
+    settings = params.load()
+    study = settings.study(name)
+    runtime.configure(threads=1)
+    jobs = experiments.plan(name, study)
+    x, y = results.test_rows(study.dataset)
+    card = experiments.development(study.dataset)["card"]
+    scored = {job: score(job, x, y, card) for job in jobs}
+    rows = [row for row, _ in scored.values()]
+    chosen = evaluation.choose(rows, metric_of(card))
+    for row in rows:
+        row["chosen"] = row is chosen
+    shutil.rmtree(results.folder(name), ignore_errors=True)
+    results.save(name, rows, {(row["experiment"], row["repeat"]): outputs for row, outputs in scored.values()
+                              if outputs is not None})  # fmt: skip
+    new = log(name, settings.dataset(study.dataset), scored, chosen, x)
+    print(f"{name}: {len(rows)} evaluated, {new} new in MLflow")
+
+
+def metric_of(card):
+    return "accuracy" if card["task"] == "classification" else "mse"
+
+
+def score(job, x, y, card):
+    """(row of the results table, outputs on the test rows or None where the training failed)."""
+    manifest = experiments.read_manifest(job.folder)
+    row = results.row_of(manifest)
+    if manifest["status"] != "finished":
+        return row, None
+    outputs, loss = experiments.apply(job, manifest, x, y)
+    if card["task"] == "classification":
+        measured = evaluation.classification(y, outputs, card["classes"])
+    else:
+        measured = evaluation.regression(y, outputs)
+    return row | {"test_loss": loss} | measured, outputs
+
+
+def log(name, dataset, scored, chosen, x):
+    """Write the runs MLflow does not have yet; returns how many."""
+    data = experiments.development(dataset_name := next(iter(scored)).dataset)
+    urls = [url for file in dataset.source.files.values() for url in file.urls]
+    context = {"study": name, "card": data["card"], "url": next(iter(urls), None), "parent": tracking.parent_run(),
+               "digest": experiments.data_digest(data), "dataset": dataset_name}  # fmt: skip
+    with tracking.store(name) as (client, experiment_id):
+        known, runs, new = tracking.known_runs(client, experiment_id), {}, 0
+        for job, (row, outputs) in scored.items():
+            identity = tracking.identity(row)
+            if identity in known:
+                runs[job] = known[identity].info.run_id
+                continue
+            path = Path(job.folder, "history.csv")
+            history = pandas.read_csv(path) if path.exists() else pandas.DataFrame({"epoch": [], "ended": []})
+            runs[job] = tracking.log_run(client, experiment_id, row, history, context,
+                                         lambda run_id: attach(client, run_id, job, row, outputs, x))  # fmt: skip
+            new += 1
+        if chosen:
+            champion = next(run_id for job, run_id in runs.items() if scored[job][0] is chosen)
+            tracking.crown(client, name, list(runs.values()), champion)
+    return new
+
+
+def attach(client, run_id, job, row, outputs, x):
+    """Curves, confusion matrix (figure, keyed image, table), report, predictions and model of one run."""
+    with tempfile.TemporaryDirectory() as folder:
+        for file in (Path(job.folder, "history.csv"), Path(job.folder, "manifest.json")):
+            if file.exists():
+                client.log_artifact(run_id, file)
+        if outputs is None:
+            return
+        predictions = pandas.DataFrame(outputs, columns=row.get("classes") if outputs.shape[1] > 1 else ["output"])
+        predictions.round(6).to_csv(Path(folder, "predictions.csv"), index=False)
+        client.log_artifact(run_id, Path(folder, "predictions.csv"))
+    if "confusion" in row:
+        classes = list(row["classes"])
+        title = f"{job.study}: {job.experiment}, test accuracy {row['test_accuracy']:.4f}"
+        image = plots.pixels(plots.confusion_matrix(row["confusion"], classes, title))
+        client.log_image(run_id, image, "figures/confusion_matrix.png")
+        client.log_image(run_id, image, key="confusion_matrix", step=0)
+        table = pandas.DataFrame(row["confusion"], columns=classes)
+        table.insert(0, "true class", classes)
+        client.log_table(run_id, table, "confusion_matrix.json")
+        client.log_dict(run_id, row["classes"], "classification_report.json")
+    model = experiments.load_model(job, experiments.read_manifest(job.folder))
+    tracking.log_model(client, run_id, model, x[:2], outputs[:2])
+
+
+if __name__ == "__main__":
+    main()

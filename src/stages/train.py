@@ -1,0 +1,30 @@
+"""python -m src.stages.train STUDY: train every experiment of the study whose fingerprint changed, into models/STUDY."""
+
+import argparse
+import time
+from pathlib import Path
+
+from src import experiments, params, workers
+from src.errors import command
+
+
+@command
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("study", help="a name under studies: in params.yaml, e.g. digits")
+    name = parser.parse_args().study
+    settings = params.load()
+    started = time.time()
+    jobs = experiments.plan(name, settings.study(name))
+    Path("models", name).mkdir(parents=True, exist_ok=True)
+    removed = experiments.remove_strangers(name, jobs)
+    pending = [job for job in jobs if not experiments.is_done(job)]
+    failed = [m for m in workers.train_all(pending, settings.jobs, name) if m["status"] == "failed"] if pending else []
+    for manifest in failed:
+        print(f"{name}: experiment {manifest['experiment']}, repeat {manifest['repeat']} failed: {manifest['failure']}")
+    print(f"{name}: trained {len(pending)} of {len(jobs)}, {len(jobs) - len(pending)} unchanged"
+          f"{f', removed {len(removed)}' if removed else ''}, in {time.time() - started:.1f} s")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

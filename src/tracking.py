@@ -1,0 +1,208 @@
+"""Everything MLflow, and only that. Runs are written after the fact, with true timestamps, at most once each.
+
+A run is found again by its identity (experiment, repeat, fingerprint, test results), so evaluating twice logs once, and a
+fresh store is filled from what lies on disk. No run id ever enters a DVC output.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+
+import mlflow
+from filelock import FileLock
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.http_dataset_source import HTTPDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import Metric, Param, RunStatus
+from mlflow.exceptions import MlflowException
+
+from src.errors import LaboratoryError
+from src.wording import value
+
+POINTS = 1000  # of a curve; longer ones are thinned (history.csv, an artifact, keeps every epoch)
+
+logging.getLogger("mlflow").setLevel(logging.ERROR)
+logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def root():
+    """The project's folder; under `dvc exp run --temp` and `--queue` that of the parent, where the store must live."""
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+
+
+def store_uri():
+    """$MLFLOW_TRACKING_URI, or mlflow.db in the project's folder. A relative SQLite path counts from that folder."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    path = uri.removeprefix("sqlite:///")
+    return f"sqlite:///{root() / path}" if uri.startswith("sqlite:///") and not path.startswith("/") else uri
+
+
+@contextmanager
+def store(study):
+    """The tracking store, opened for one study by one process at a time: yields (client, experiment id).
+
+    SQLite files do not survive being created by two processes at once, and a lookup followed by a creation is only
+    idempotent when nobody comes between. `mlflow run` announces a run of its own in the environment; ours become its
+    children instead of joining it (see `parent_run`).
+    """
+    uri = store_uri()
+    mlflow.set_tracking_uri(uri)
+    with FileLock(root() / ".mlflow.lock"):
+        try:
+            client = mlflow.MlflowClient()
+            found = client.get_experiment_by_name(study)
+            if found and found.lifecycle_stage == "deleted":
+                client.restore_experiment(found.experiment_id)
+            artifacts = (root() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
+            yield client, found.experiment_id if found else client.create_experiment(study, artifacts)
+        except (MlflowException, OSError) as error:
+            reason = str(error).splitlines()[0][:300]
+            raise LaboratoryError(f"MLflow store {uri}: {reason}. All results are on disk; once the store can be reached, "
+                                  "run the same command again and what is missing is logged") from error  # fmt: skip
+
+
+def identity(row):
+    """What makes a run the same run: experiment, repeat, fingerprint and its test results."""
+    tested = {key: row[key] for key in sorted(row) if key.startswith("test_")}
+    text = json.dumps([row["experiment"], row["repeat"], row["fingerprint"], row["failure"], tested])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def known_runs(client, experiment_id):
+    """{identity: run} of the finished or failed runs; what a killed process left half-written is deleted."""
+    runs, token = [], None
+    while token != "":
+        page = client.search_runs([experiment_id], max_results=1000, page_token=token)
+        runs, token = [*runs, *page], page.token or ""
+    for run in runs:
+        if run.info.status == "RUNNING":
+            client.delete_run(run.info.run_id)
+    return {run.data.tags.get("identity"): run for run in runs if run.info.status != "RUNNING"}
+
+
+def log_run(client, experiment_id, row, history, context, attach):
+    """Write one run and return its id.
+
+    row: see results.row_of, with test results. history: its curves. context: study, dataset card, source URL and digest.
+    attach(run_id) adds figures, tables and the model before the run is closed.
+    """
+    started = int(1000 * history["ended"].iloc[0]) if len(history) else None
+    if len(history) > 1:  # an epoch before the first one ended
+        started -= int(1000 * (history["ended"].iloc[1] - history["ended"].iloc[0]))
+    run = client.create_run(experiment_id, started, tags(row, context), f"{row['experiment']}-{row['repeat']}")
+    run_id = run.info.run_id
+    client.log_batch(run_id, params=[Param(key, text) for key, text in parameters(row).items()])
+    metrics = [*curve_points(history), *summary(row, history)]
+    for first in range(0, len(metrics), 1000):
+        client.log_batch(run_id, metrics=metrics[first : first + 1000])
+    log_dataset(client, run_id, context)
+    attach(run_id)
+    status = RunStatus.FINISHED if row["status"] == "finished" else RunStatus.FAILED
+    ended = int(1000 * history["ended"].iloc[-1]) if len(history) else None
+    client.set_terminated(run_id, RunStatus.to_string(status), ended)
+    return run_id
+
+
+def tags(row, context):
+    """Tags for grouping and finding. The DVC experiment and the parent run are named where there are any."""
+    found = {
+        "study": context["study"],
+        "dataset": context["card"]["name"],
+        "experiment": row["experiment"],
+        "repeat": str(row["repeat"]),
+        "fingerprint": row["fingerprint"],
+        "identity": identity(row),
+        "failure": row["failure"],
+        "dvc.experiment": os.environ.get("DVC_EXP_NAME"),
+        "mlflow.source.git.commit": git_commit(),
+        "mlflow.parentRunId": context["parent"],
+    }
+    return {key: text for key, text in found.items() if text}
+
+
+def parent_run():
+    """The run that `mlflow run` opened for the whole command, taken out of the environment so that no call joins it."""
+    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+    return os.environ.pop("MLFLOW_RUN_ID", None)
+
+
+def git_commit():
+    found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+def parameters(row):
+    """The experiment's settings as flat text, with the values that its nulls stood for."""
+    settings = {key: value(setting) for key, setting in row["configuration"].items() if key != "repeats"}
+    settings["hidden_layers"] = row["hidden_layers"]
+    settings |= {key: str(row[key]) for key in ("loss", "learning_rate", "parameters") if row[key] is not None}
+    return {key: text[:6000] for key, text in settings.items()}
+
+
+def curve_points(history):
+    """Each curve as metrics with steps and the time each epoch ended."""
+    step = -(-len(history) // POINTS) or 1
+    thinned = history[(history["epoch"] % step == 0) | (history["epoch"] == len(history))]
+    names = [name for name in history.columns if name not in ("epoch", "ended")]
+    return [
+        Metric(name, float(point[name]), int(1000 * point["ended"]), int(point["epoch"]))
+        for point in thinned.to_dict("records")
+        for name in names
+    ]
+
+
+def summary(row, history):
+    """One value a run: test results, the values at the kept epoch, time and size."""
+    ended = int(1000 * history["ended"].iloc[-1]) if len(history) else 0
+    names = [key for key in row if key.startswith(("test_", "val_"))] + ["training_seconds", "epochs_run", "parameters"]
+    found = {key.replace("val_", "final_val_"): row[key] for key in names if isinstance(row.get(key), int | float)}
+    return [Metric(key, float(figure), ended, 0) for key, figure in found.items()]
+
+
+def log_dataset(client, run_id, context):
+    """Name, digest and origin of the training data."""
+    source = HTTPDatasetSource(context["url"]) if context["url"] else CodeDatasetSource({})
+    dataset = MetaDataset(source, name=context["card"]["name"], digest=context["digest"][:16])
+    client.log_inputs(run_id, [mlflow.entities.DatasetInput(
+        dataset._to_mlflow_entity(), [mlflow.entities.InputTag("mlflow.data.context", "training")])])  # fmt: skip
+
+
+def log_model(client, run_id, model, x, predictions):
+    """Keep the model with the run: raw inputs float32 in, probabilities or targets out. Its URI becomes a tag."""
+    from importlib.metadata import version
+
+    signature = mlflow.models.infer_signature(x.astype("float32"), predictions)
+    requirements = [f"{name}=={version(name)}" for name in ("keras", "tensorflow")]  # without this MLflow takes 9 s
+    with mlflow.start_run(run_id=run_id):
+        info = mlflow.keras.log_model(model, name="model", signature=signature, pip_requirements=requirements)
+    client.set_tag(run_id, "model_uri", info.model_uri)
+
+
+def crown(client, study, runs, champion):
+    """Mark the run that validation chose, and give its model the alias `champion` in the registry.
+
+    runs: ids of the study's current runs; champion: one of them. Does nothing that is done already.
+    """
+    for run_id in runs:
+        chosen = "true" if run_id == champion else "false"
+        if client.get_run(run_id).data.tags.get("chosen") != chosen:
+            client.set_tag(run_id, "chosen", chosen)
+    model_uri = client.get_run(champion).data.tags["model_uri"]
+    try:
+        client.create_registered_model(study)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    versions = client.search_model_versions(f"name='{study}'")
+    same = [version for version in versions if version.run_id == champion]
+    version = same[0] if same else client.create_model_version(study, model_uri, champion)
+    client.set_registered_model_alias(study, "champion", version.version)
+
+

@@ -1,0 +1,139 @@
+"""The names and arguments Keras knows, so that params.yaml is checked without importing TensorFlow.
+
+`python -m src.vocabulary` writes vocabulary.json from the installed Keras; a test compares the two.
+"""
+
+import inspect
+import json
+from pathlib import Path
+
+from src.errors import closest
+
+FILE = Path(__file__).with_name("vocabulary.json")
+VOCABULARY = json.loads(FILE.read_text()) if FILE.exists() else {}
+
+# Keras accepts these short names for losses (keras.losses.get); they have no class of that name.
+LOSS_ALIASES = {
+    "mse": "MeanSquaredError",
+    "mae": "MeanAbsoluteError",
+    "mape": "MeanAbsolutePercentageError",
+    "msle": "MeanSquaredLogarithmicError",
+    "bce": "BinaryCrossentropy",
+    "kld": "KLDivergence",
+    "kl_divergence": "KLDivergence",
+}
+# What the product sets itself, or what changes nothing that an experiment could be about.
+NOT_CONFIGURABLE = ("name", "dtype", "reduction", "seed", "loss_scale_factor")
+# Ranges that Keras documents but does not check itself: (lowest, highest), both allowed.
+RANGES = {
+    "momentum": (0, 1), "rho": (0, 1), "beta_1": (0, 1), "beta_2": (0, 1), "ema_momentum": (0, 1),
+    "label_smoothing": (0, 1), "l1": (0, float("inf")), "l2": (0, float("inf")), "max_value": (0, float("inf")),
+    "weight_decay": (0, float("inf")), "epsilon": (0, float("inf")), "clipnorm": (0, float("inf")),
+    "decay_rate": (0, float("inf")), "decay_steps": (1, float("inf")), "delta": (0, float("inf")),
+}  # fmt: skip
+
+
+def named(kind, value):
+    """Check a Keras object given as a name or as a mapping with `name` and Keras's own arguments.
+
+    kind: 'optimizer', 'loss', 'activation', 'initializer', 'regularizer', 'constraint' or 'schedule'.
+    Returns a new dict {'name': canonical Keras name, **arguments}. Raises ValueError with the closest valid name.
+    """
+    if isinstance(value, str):
+        value = {"name": value}
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+        raise ValueError(f"expected the name of a Keras {kind}, or a mapping with `name` and its arguments")
+    name = canonical_name(kind, value["name"])
+    arguments = {key: argument for key, argument in value.items() if key != "name"}
+    known = VOCABULARY[kind][name]
+    for key, argument in arguments.items():
+        if key not in known:
+            raise ValueError(f"{name} has no argument '{key}'{closest(key, known)} It takes: {', '.join(known) or 'none'}")
+        check_argument(name, key, argument, known[key])
+    missing = [key for key, default in known.items() if default == "required" and key not in arguments]
+    if missing:
+        raise ValueError(f"{name} needs the argument '{missing[0]}'")
+    return {"name": name, **arguments}
+
+
+def canonical_name(kind, name):
+    """Keras's class (or function) name for `name`, ignoring case and underscores as Keras does."""
+    known = {spelling(key): key for key in VOCABULARY[kind]}
+    if kind == "loss":
+        known |= {spelling(alias): target for alias, target in LOSS_ALIASES.items()}
+    if spelling(name) not in known:
+        raise ValueError(f"expected the name of a Keras {kind}{closest(name, VOCABULARY[kind])}")
+    return known[spelling(name)]
+
+
+def spelling(name):
+    return name.lower().replace("_", "")
+
+
+def check_argument(name, key, value, default):
+    """Refuse a value whose type differs from the default's, or that lies outside its documented range."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(default, bool) and not isinstance(value, bool):
+        raise ValueError(f"{name}.{key}: expected true or false, received {value!r}")
+    if isinstance(default, int | float) and not isinstance(default, bool) and not is_number:
+        raise ValueError(f"{name}.{key}: expected a number, received {value!r}")
+    low, high = RANGES.get(key, (float("-inf"), float("inf")))
+    if is_number and not low <= value <= high:
+        raise ValueError(f"{name}.{key}: expected a number from {low} to {high}, received {value!r}")
+
+
+def arguments_of(thing):
+    """{argument: default, or 'required'} of a class or function, as plain JSON values."""
+    found = {}
+    for parameter in inspect.signature(thing).parameters.values():
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        default = parameter.default
+        if default is parameter.empty:
+            found[parameter.name] = "required"
+        elif default is None or isinstance(default, bool | int | float | str):
+            found[parameter.name] = default
+        else:
+            found[parameter.name] = None
+    return found
+
+
+def collect():
+    """Build the vocabulary from the installed Keras (slow: imports TensorFlow)."""
+    import keras
+
+    def classes(module, base, *leave_out):
+        return {
+            name: {key: value for key, value in arguments_of(thing).items() if key not in NOT_CONFIGURABLE}
+            for name, thing in sorted(vars(module).items())
+            if inspect.isclass(thing) and issubclass(thing, base) and thing is not base
+            if name[0].isupper() and name not in leave_out
+        }  # fmt: skip
+
+    return {
+        "optimizer": classes(keras.optimizers, keras.optimizers.Optimizer, "LossScaleOptimizer", "MultiOptimizer"),
+        "loss": classes(keras.losses, keras.losses.Loss, "CTC", "Circle"),
+        "activation": activations(keras),
+        "initializer": classes(
+            keras.initializers, keras.initializers.Initializer,
+            "IdentityInitializer", "OrthogonalInitializer", "STFT", "STFTInitializer",
+        ),
+        "regularizer": classes(keras.regularizers, keras.regularizers.Regularizer),
+        "constraint": classes(keras.constraints, keras.constraints.Constraint),
+        "schedule": classes(keras.optimizers.schedules, keras.optimizers.schedules.LearningRateSchedule),
+    }  # fmt: skip
+
+
+def activations(keras):
+    """Activation functions; those with a layer of the same name also take that layer's arguments."""
+    layers = {spelling(name): thing for name, thing in vars(keras.layers).items() if inspect.isclass(thing)}
+    functions = {name for name, thing in vars(keras.activations).items() if inspect.isfunction(thing)}
+    functions -= {"get", "serialize", "deserialize", "glu", "threshold"}
+    return {
+        function: arguments_of(layers[spelling(function)]) if spelling(function) in layers else {}
+        for function in sorted(functions)
+    }
+
+
+if __name__ == "__main__":
+    FILE.write_text(json.dumps(collect(), indent=1) + "\n")

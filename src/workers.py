@@ -1,0 +1,110 @@
+"""Run trainings in worker processes and show how far they are.
+
+Every training runs in a worker: TensorFlow fixes its number of threads once a process, and the parent stays light.
+"""
+
+import multiprocessing
+import queue
+import sys
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+
+from tqdm import tqdm
+
+from src import experiments, runtime
+from src.errors import LaboratoryError
+
+events = None  # in a worker: the queue that carries progress to the parent
+
+
+def start_worker(threads, progress):
+    """Prepare a fresh process: thread counts, then TensorFlow."""
+    global events
+    events = progress
+    runtime.configure(threads)
+
+
+def train_in_worker(job):
+    def on_block(epoch, values):
+        events.put((job, epoch, values))
+
+    return experiments.run(job, on_block)
+
+
+def train_all(jobs, how_many, title):
+    """Train jobs and yield each manifest as it is written.
+
+    Jobs of one thread run side by side, then those of two; long ones first, so that no core waits for a late one.
+    """
+    context = multiprocessing.get_context("spawn")
+    with Progress(jobs, title) as progress:
+        for threads in sorted({job.threads for job in jobs}):
+            mine = sorted((job for job in jobs if job.threads == threads), key=lambda job: -job.work)
+            channel = context.Queue()
+            size = min(runtime.workers(how_many, threads), len(mine))
+            with ProcessPoolExecutor(size, context, start_worker, (threads, channel)) as pool:
+                pending = {pool.submit(train_in_worker, job): job for job in mine}
+                try:
+                    yield from gather(pending, channel, progress)
+                finally:
+                    pool.shutdown(wait=False, cancel_futures=True)
+
+
+def gather(pending, channel, progress):
+    """Yield manifests as they come; pass the workers' events to the progress bar meanwhile."""
+    while pending:
+        done, _ = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
+        progress.show(channel)
+        for future in done:
+            job = pending.pop(future)
+            try:
+                manifest = future.result()
+            except multiprocessing.ProcessError as error:
+                raise died(job, error) from None
+            except RuntimeError as error:  # BrokenProcessPool
+                raise died(job, error) from None
+            progress.finish(job, manifest)
+            yield manifest
+
+
+def died(job, error):
+    return LaboratoryError(
+        f"study {job.study}, experiment {job.experiment}: a worker process died ({type(error).__name__}), perhaps for "
+        "want of memory. Finished experiments are kept; set `jobs: 1` in params.yaml and run the same command again"
+    )
+
+
+class Progress:
+    """A bar over the work of all jobs; only on a terminal."""
+
+    def __init__(self, jobs, title):
+        self.done, self.count, self.title = {}, len(jobs), title
+        self.finished = 0
+        layout = "{desc} {percentage:3.0f}% |{bar:20}| {elapsed}, {remaining} left {postfix}"
+        self.bar = tqdm(total=sum(job.work for job in jobs), bar_format=layout, disable=not sys.stderr.isatty(), leave=False)
+        self.bar.set_description_str(f"{title}: 0/{self.count} experiments")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.bar.close()
+
+    def show(self, channel):
+        """Take in what the workers have sent."""
+        while True:
+            try:
+                job, epoch, values = channel.get_nowait()
+            except queue.Empty:
+                return
+            self.advance(job, job.work * epoch / job.configuration.epochs)
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in list(values.items())[:2])
+            self.bar.set_postfix_str(f"{job.experiment}: epoch {epoch}/{job.configuration.epochs}, {shown}")
+
+    def advance(self, job, work):
+        self.bar.update(work - self.done.get(job.folder, 0))
+        self.done[job.folder] = work
+
+    def finish(self, job, manifest):
+        self.finished += 1
+        self.advance(job, job.work)
+        self.bar.set_description_str(f"{self.title}: {self.finished}/{self.count} experiments")
