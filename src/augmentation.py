@@ -15,7 +15,7 @@ def augment(images, settings, seed):
     Returns the same shape. Bilinear; flips and whole-pixel shifts alone are exact.
     """
     batch, height, width, _ = images.shape
-    draws = tf.unstack(tf.random.stateless_uniform((7, batch), seed, -1.0, 1.0, alg="threefry"))
+    draws = tf.unstack(tf.random.stateless_uniform((7, batch), seed, -1.0, 1.0))
     matrix = inverse_matrix(settings, *draws[:5])
     offset_y, offset_x = (whole_pixels(draw, settings.shift) for draw in draws[5:])
     rows = tf.range(float(height)) - (height - 1) / 2

@@ -134,7 +134,9 @@ def run(job, on_block=None):
     try:
         model, training, facts = fit(job, on_block)
     except Exception as error:  # whatever one experiment does, the others go on; nothing is hidden: it is recorded
-        return write_manifest(job, {"status": "failed", "failure": f"{type(error).__name__}: {error}", "fingerprint": ""})
+        return write_manifest(
+            job, {"status": "failed", "failure": f"{type(error).__name__}: {error}", "fingerprint": ""}
+        )
     model.save_weights(job.folder / "model.weights.h5")
     history = pandas.DataFrame(training.history)
     history.insert(0, "epoch", range(1, len(history) + 1))

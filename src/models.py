@@ -70,7 +70,9 @@ def normalisation(kind, x):
 def output_of(experiment, task, classes):
     """Units and activation of the output layer: what the task and the loss ask for, unless the experiment says."""
     single = task == "classification" and classes == 2 and loss_name(experiment, task).startswith("Binary")
-    default = "linear" if task == "regression" else "sigmoid" if loss_name(experiment, task)[:6] == "Binary" else "softmax"
+    default = (
+        "linear" if task == "regression" else "sigmoid" if loss_name(experiment, task)[:6] == "Binary" else "softmax"
+    )
     return (1 if single else classes), experiment.output_activation or {"name": default}
 
 

@@ -6,8 +6,9 @@ The vocabulary is Keras's own (src/vocabulary.py). Nothing here imports TensorFl
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from src.errors import LaboratoryError, closest
 from src.vocabulary import VOCABULARY, named
@@ -155,7 +156,14 @@ class Experiment(Frozen):
         return value if isinstance(value, list) else [value] * len(self.hidden_layers)
 
 
-PER_LAYER = ("activation", "gaussian_noise", "dropout", "batch_normalization", "kernel_regularizer", "kernel_constraint")
+PER_LAYER = (
+    "activation",
+    "gaussian_noise",
+    "dropout",
+    "batch_normalization",
+    "kernel_regularizer",
+    "kernel_constraint",
+)
 
 
 # ---------------------------------------------------------------- datasets
@@ -256,6 +264,7 @@ class ImageFolder(Source):
     mode: Literal["grayscale", "rgb"] = "rgb"
 
 
+FORMATS = [kind.model_fields["format"].annotation.__args__[0] for kind in Source.__subclasses__()]
 AnySource = Annotated[
     ScikitLearn | Gaps | Idx | Npz | Csv | CifarArchive | Imdb | ImageFolder, Field(discriminator="format")
 ]
@@ -302,7 +311,9 @@ class Params(Frozen):
     @staticmethod
     def _find(known, kind, name):
         if name not in known:
-            raise LaboratoryError(f"params.yaml: no {kind} '{name}'{closest(name, known)} Known: {', '.join(known)}")
+            raise LaboratoryError(
+                f"params.yaml: no {kind} '{name}'; there are {', '.join(known)}{closest(name, known)}"
+            )
         return known[name]
 
 
@@ -312,10 +323,10 @@ def load(path="params.yaml"):
     Returns Params. Raises LaboratoryError naming file, study, experiment and key, what was expected and received.
     """
     try:
-        raw = yaml.safe_load(Path(path).read_text())
+        raw = YAML(typ="safe").load(Path(path))  # the parser DVC uses: 1e-3 is a number, a key given twice an error
     except FileNotFoundError:
         raise LaboratoryError(f"{path}: not found; run the command in the project's top folder") from None
-    except yaml.YAMLError as error:
+    except YAMLError as error:
         raise LaboratoryError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     return validate(raw, str(path))
 
@@ -357,8 +368,8 @@ def resolve_study(file, name, study, base):
 def check_study(place, study, params):
     """What can only be known when dataset and experiments are seen together."""
     if study.dataset not in params.datasets:
-        raise LaboratoryError(f"{place}.dataset: no dataset '{study.dataset}'{closest(study.dataset, params.datasets)} "
-                              f"Known: {', '.join(params.datasets)}")  # fmt: skip
+        raise LaboratoryError(f"{place}.dataset: expected one of {', '.join(params.datasets)}, received "
+                              f"'{study.dataset}'{closest(study.dataset, params.datasets)}")  # fmt: skip
     task = params.datasets[study.dataset].task
     for name, experiment in study.experiments.items():
         if task == "regression":
@@ -388,20 +399,35 @@ def check(model, raw, place):
 def explain(error, place, model):
     """One pydantic error in one line: where, what was expected, what was received, the closest valid name."""
     location = [str(part) for part in error["loc"]]
-    shown = [part for before, part in zip(["", *location], location) if before != "source"]  # drop the union's tag
-    where = ".".join([place, *shown]) if ": " in place else f"{place}: {'.'.join(shown)}"
-    received = repr(error["input"])
-    received = received if len(received) <= 80 else received[:77] + "..."
+    where = ".".join([place, *shown(location)]) if ": " in place else f"{place}: {'.'.join(shown(location))}"
+    received = shortened(error["input"])
     if error["type"] == "extra_forbidden":
         known = known_keys(model, location[:-1])
-        return f"{where}: unknown key{closest(location[-1], known)} Known: {', '.join(known)}"
+        return f"{where}: unknown key; expected one of {', '.join(known)}{closest(location[-1], known)}"
     if error["type"] == "missing":
         return f"{where}: missing; expected a value for this key"
     if error["type"] == "value_error":
         message = str(error["ctx"]["error"])
         return f"{where}: {message}" if "received" in message else f"{where}: {message}; received {received}"
-    hint = closest(error["input"], error["ctx"]["expected"].split("'")[1::2]) if error["type"] == "literal_error" else ""
-    return f"{where}: {error['msg'].lower()}, received {received}{hint}"
+    if error["type"] == "union_tag_invalid":
+        tag = error["ctx"]["tag"]
+        return f"{where}.format: expected one of {', '.join(FORMATS)}, received {tag!r}{closest(tag, FORMATS)}"
+    expected = error["msg"].replace("Input should be", "expected").replace("String should", "expected a name to")
+    hint = (
+        closest(error["input"], error["ctx"]["expected"].split("'")[1::2]) if error["type"] == "literal_error" else ""
+    )
+    return f"{where}: {expected}, received {received}{hint}"
+
+
+def shown(location):
+    """A path as the file has it: without the tags that pydantic adds for unions and keys."""
+    plain = [part for before, part in zip(["", *location], location) if before != "source" or part not in FORMATS]
+    return [part for part in plain if part != "[key]" and "[" not in part and not part.startswith("constrained-")]
+
+
+def shortened(value):
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def known_keys(model, location):

@@ -75,14 +75,14 @@ def identity(row):
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def known_runs(client, experiment_id):
-    """{identity: run} of the finished or failed runs; what a killed process left half-written is deleted."""
+def known_runs(client, experiment_id, wanted):
+    """{identity: run} of the complete runs; those of `wanted` that a killed process left half-written are deleted."""
     runs, token = [], None
     while token != "":
         page = client.search_runs([experiment_id], max_results=1000, page_token=token)
         runs, token = [*runs, *page], page.token or ""
     for run in runs:
-        if run.info.status == "RUNNING":
+        if run.info.status == "RUNNING" and run.data.tags.get("identity") in wanted:
             client.delete_run(run.info.run_id)
     return {run.data.tags.get("identity"): run for run in runs if run.info.status != "RUNNING"}
 
@@ -204,5 +204,3 @@ def crown(client, study, runs, champion):
     same = [version for version in versions if version.run_id == champion]
     version = same[0] if same else client.create_model_version(study, model_uri, champion)
     client.set_registered_model_alias(study, "champion", version.version)
-
-

@@ -9,7 +9,7 @@ import functools
 import math
 import time
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from unittest import mock
 
@@ -20,6 +20,7 @@ import tensorflow as tf
 from src.augmentation import augment
 
 STEPS_PER_BLOCK = 500  # short epochs run in blocks of about this many steps: dispatch is paid once a block
+TAKE_LABELS = ("SparseCategoricalCrossentropy", "CategoricalGeneralizedCrossEntropy")
 VALIDATION_BATCH = 1000  # rows scored at once, so that memory stays small
 
 
@@ -50,10 +51,10 @@ class Training:
 def encode_targets(y, loss_name, units):
     """Targets in the form the loss takes.
 
-    Sparse losses take labels [rows]; one output unit takes 0/1 as float32 [rows, 1]; others one-hot float32
+    Losses of TAKE_LABELS take labels [rows]; one output unit takes 0/1 as float32 [rows, 1]; others one-hot float32
     [rows, units]. Regression targets [rows, units] stay as they are.
     """
-    if y.ndim == 2 or loss_name.startswith("Sparse"):
+    if y.ndim == 2 or loss_name in TAKE_LABELS:
         return y
     return y.astype(np.float32)[:, None] if units == 1 else np.eye(units, dtype=np.float32)[y]
 
@@ -146,7 +147,8 @@ class EpochProgram:
         """Train `count` epochs numbered from `first` in the row orders [block, rows]; curves float32 [count, 4]."""
         arguments = [tf.constant(value) for value in (orders, first, count, seed)]
         try:
-            with fast_random_numbers():  # matters while the first call traces the function
+            # The context matters while the first call traces the function.
+            with fast_random_numbers() if self.compiled_with == "XLA" else nullcontext():
                 return self.function(*arguments).numpy()[:count]
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.InternalError) as error:
             if self.compiled_with != "XLA":
@@ -197,7 +199,9 @@ class EpochProgram:
         return totals / rows + tf.stack([self.penalties(), 0.0])
 
     def score(self, start, batch):
-        x = tf.cast(tf.slice(self.x_validation, [start] + [0] * (self.x.ndim - 1), [batch, *self.x.shape[1:]]), tf.float32)
+        x = tf.cast(
+            tf.slice(self.x_validation, [start] + [0] * (self.x.ndim - 1), [batch, *self.x.shape[1:]]), tf.float32
+        )
         y = tf.slice(self.y_validation, [start] + [0] * (self.y.ndim - 1), [batch, *self.y.shape[1:]])
         predictions = self.model(x, training=False)
         return tf.stack([self.loss(y, predictions), tf.reduce_mean(self.metric(y, predictions))]) * batch
@@ -289,14 +293,16 @@ def outputs_and_loss(model, loss, x, y):
 
 
 def fast_random_numbers():
-    """A context in which Keras's random layers are traced with the threefry generator.
+    """A context in which random layers are traced with the threefry generator, which exists under XLA only.
 
     The default, `auto_select`, takes 290 ns a number under XLA on a CPU, threefry 2 to 4: with default dropout a wide
     network trains slower in a compiled epoch than in `fit`. Keras calls these public functions by these names.
     """
     stack = ExitStack()
     for name in ("stateless_uniform", "stateless_normal"):
-        stack.enter_context(mock.patch.object(tf.random, name, functools.partial(getattr(tf.random, name), alg="threefry")))
+        stack.enter_context(
+            mock.patch.object(tf.random, name, functools.partial(getattr(tf.random, name), alg="threefry"))
+        )
     dropout = functools.partial(tf.nn.experimental.stateless_dropout, rng_alg="threefry")
     stack.enter_context(mock.patch.object(tf.nn.experimental, "stateless_dropout", dropout))
     return stack

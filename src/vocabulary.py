@@ -48,7 +48,9 @@ def named(kind, value):
     known = VOCABULARY[kind][name]
     for key, argument in arguments.items():
         if key not in known:
-            raise ValueError(f"{name} has no argument '{key}'{closest(key, known)} It takes: {', '.join(known) or 'none'}")
+            raise ValueError(
+                f"{name} has no argument '{key}'{closest(key, known)} It takes: {', '.join(known) or 'none'}"
+            )
         check_argument(name, key, argument, known[key])
     missing = [key for key, default in known.items() if default == "required" and key not in arguments]
     if missing:

@@ -35,7 +35,7 @@ def percent(rate, digits=2):
 
 
 def seconds(duration):
-    """12.34 -> '12.3 s'; 75 -> '1 min 15 s'; 4000 -> '1 h 7 min'."""
+    """12.34 -> '12.3 s'; 75 -> '1 min 15 s'; 4000 -> '1 h 6 min'."""
     if duration < 60:
         return f"{duration:.1f} s"
     minutes, rest = divmod(round(duration), 60)

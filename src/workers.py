@@ -80,7 +80,9 @@ class Progress:
         self.done, self.count, self.title = {}, len(jobs), title
         self.finished = 0
         layout = "{desc} {percentage:3.0f}% |{bar:20}| {elapsed}, {remaining} left {postfix}"
-        self.bar = tqdm(total=sum(job.work for job in jobs), bar_format=layout, disable=not sys.stderr.isatty(), leave=False)
+        self.bar = tqdm(
+            total=sum(job.work for job in jobs), bar_format=layout, disable=not sys.stderr.isatty(), leave=False
+        )
         self.bar.set_description_str(f"{title}: 0/{self.count} experiments")
 
     def __enter__(self):

@@ -8,7 +8,9 @@ from src.errors import LaboratoryError
 
 
 def decode(source, folder):
-    parts = [read(folder / source.files[role].name, source.target) for role in ("train", "test") if role in source.files]
+    parts = [
+        read(folder / source.files[role].name, source.target) for role in ("train", "test") if role in source.files
+    ]
     classes = []
     if not pandas.api.types.is_numeric_dtype(parts[0][1]):
         classes = sorted(set(parts[0][1]))

@@ -127,12 +127,11 @@ def overfitting(results):
     else:
         verdict = (f"{chosen['experiment']} does not over-fit: its validation loss is lowest at epoch {mine['best_epoch']} "
                    f"of {mine['epochs']} and ends {number(mine['rise'])} above that.")  # fmt: skip
-    guilty = dict.fromkeys(name for name, _ in found if found_majority(found, name))
-    others = [name for name in guilty if name != chosen["experiment"]]
-    names = dict.fromkeys(name for name, _ in found)
+    names = list(dict.fromkeys(name for name, _ in found))
+    others = [name for name in names if name != chosen["experiment"] and found_majority(found, name)]
     tail = f"Of the other {len(names) - 1} experiments, {listing(others) or 'none'} over-fit{'s' if len(others) == 1 else ''}."
-    gap = f"At the end its validation loss lies {number(mine['gap'])} {'above' if mine['gap'] > 0 else 'below'} its training loss."
-    gap = gap.replace(f"{number(mine['gap'])} below", f"{number(-mine['gap'])} below")
+    side = "above" if mine["gap"] > 0 else "below"
+    gap = f"At the end its validation loss lies {number(abs(mine['gap']))} {side} its training loss."
     sentences = [verdict, gap, *([tail] if len(names) > 1 else [])]
     return sentences, {f"{name}/{repeat}": facts for (name, repeat), facts in found.items()}
 

@@ -21,7 +21,7 @@ def summary(rows, metric):
     """One dict per experiment: settings of its first repeat, mean and deviation over repeats of what was measured."""
     table = pandas.DataFrame(rows)
     found = []
-    for name, group in table.groupby("experiment", sort=False):
+    for _, group in table.groupby("experiment", sort=False):
         finished = group[group["status"] == "finished"]
         entry = group.iloc[0].to_dict() | {"repeats": len(group), "failed": len(group) - len(finished)}
         entry["chosen"] = bool(group["chosen"].any())

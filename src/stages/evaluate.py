@@ -3,6 +3,7 @@
 import argparse
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import pandas
@@ -59,7 +60,8 @@ def log(name, dataset, scored, chosen, x):
     context = {"study": name, "card": data["card"], "url": next(iter(urls), None), "parent": tracking.parent_run(),
                "digest": experiments.data_digest(data), "dataset": dataset_name}  # fmt: skip
     with tracking.store(name) as (client, experiment_id):
-        known, runs, new = tracking.known_runs(client, experiment_id), {}, 0
+        wanted = {tracking.identity(row) for row, _ in scored.values()}
+        known, runs, new = tracking.known_runs(client, experiment_id, wanted), {}, 0
         for job, (row, outputs) in scored.items():
             identity = tracking.identity(row)
             if identity in known:
@@ -67,8 +69,8 @@ def log(name, dataset, scored, chosen, x):
                 continue
             path = Path(job.folder, "history.csv")
             history = pandas.read_csv(path) if path.exists() else pandas.DataFrame({"epoch": [], "ended": []})
-            runs[job] = tracking.log_run(client, experiment_id, row, history, context,
-                                         lambda run_id: attach(client, run_id, job, row, outputs, x))  # fmt: skip
+            add = partial(attach, client, job, row, outputs, x)
+            runs[job] = tracking.log_run(client, experiment_id, row, history, context, add)
             new += 1
         if chosen:
             champion = next(run_id for job, run_id in runs.items() if scored[job][0] is chosen)
@@ -76,7 +78,7 @@ def log(name, dataset, scored, chosen, x):
     return new
 
 
-def attach(client, run_id, job, row, outputs, x):
+def attach(client, job, row, outputs, x, run_id):
     """Curves, confusion matrix (figure, keyed image, table), report, predictions and model of one run."""
     with tempfile.TemporaryDirectory() as folder:
         for file in (Path(job.folder, "history.csv"), Path(job.folder, "manifest.json")):

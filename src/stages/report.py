@@ -23,7 +23,9 @@ def main():
     x, y = results.test_rows(study.dataset)
     metric = "accuracy" if card["task"] == "classification" else "mse"
     histories = {
-        (row["experiment"], row["repeat"]): results.load_history(name, row) for row in rows if row["status"] == "finished"
+        (row["experiment"], row["repeat"]): results.load_history(name, row)
+        for row in rows
+        if row["status"] == "finished"
     }
     found = answers.Results(rows, histories, metric, len(y))
     predictions = results.load_predictions(name, found.chosen) if found.chosen else None

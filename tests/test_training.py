@@ -1,0 +1,297 @@
+"""The compiled-epoch trainer does what Keras does: same losses, same weights, same stopping epoch; and twice the same."""
+
+import numpy as np
+import pytest
+
+from src import params
+from src.vocabulary import VOCABULARY
+
+ROWS, FEATURES, CLASSES, BATCH = 44, 5, 3, 16  # two full batches and a rest of 12
+
+
+def experiment(**overrides):
+    """A small resolved experiment."""
+    base = {
+        "hidden_layers": [6], "activation": "tanh", "output_activation": None, "kernel_initializer": "GlorotUniform",
+        "normalisation": "standardise", "input_noise": 0, "gaussian_noise": 0, "dropout": 0, "batch_normalization": False,
+        "kernel_regularizer": None, "kernel_constraint": None, "augmentation": None, "loss": None, "optimizer": "SGD",
+        "learning_rate": 0.05, "batch_size": BATCH, "epochs": 3, "validation_split": 0.2, "early_stopping": None,
+        "repeats": 1, "seed": 7,
+    }  # fmt: skip
+    return params.Experiment.model_validate(base | overrides)
+
+
+def rows(task="classification", count=ROWS + 20):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(count, FEATURES)).astype(np.float32)
+    if task == "regression":
+        return x, (x[:, :1] - x[:, 1:2] ** 2).astype(np.float32)
+    return x, (np.abs(x[:, 0]) + x[:, 1] > 0.5).astype(np.int32) + (x[:, 2] > 0.7)
+
+
+def program(configuration, task="classification", shape=(FEATURES,), data=None, classes=CLASSES):
+    """An EpochProgram for the configuration, as `experiments.fit` builds it."""
+    from src import models, training
+
+    x, y = data or rows(task)
+    units = classes if task == "classification" else 1
+    scale = models.normalisation(configuration.normalisation, x[20:])
+    model = models.build_model(configuration, task, shape, units, scale)
+    loss = models.loss_name(configuration, task)
+    targets = training.encode_targets(y, loss, model.output_shape[-1])
+    parts = training.Data(x[20:], targets[20:], x[:20], targets[:20])
+    optimizer = models.build_optimizer(configuration, steps=9)
+    metric = training.metric_of(task, targets)
+    built = training.EpochProgram(
+        model, optimizer, models.build_loss(configuration, task), metric, parts, configuration
+    )
+    return built, parts
+
+
+def keras_reference(configuration, task, parts, orders):
+    """The same training through keras.Model.train_on_batch: (curves like the program's, weights)."""
+    from src import models, training
+
+    scale = models.normalisation(configuration.normalisation, parts.x_train)
+    units = CLASSES if task == "classification" else 1
+    model = models.build_model(configuration, task, (FEATURES,), units, scale)
+    metric = training.metric_of(task, parts.y_train)[1]
+    model.compile(
+        models.build_optimizer(configuration, steps=9), models.build_loss(configuration, task), metrics=[metric]
+    )
+    model.optimizer.build(
+        model.trainable_variables
+    )  # built inside a graph, ScheduleFreeAdamW would not see the weights
+    curves = []
+    for order in orders:
+        batches = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+        seen = [model.train_on_batch(parts.x_train[chosen], parts.y_train[chosen]) for chosen in batches]
+        mean = np.average(np.array(seen, float), axis=0, weights=[len(chosen) for chosen in batches])
+        curves.append([*mean, *model.evaluate(parts.x_validation, parts.y_validation, verbose=0)])
+    return np.array(curves), [weight.numpy() for weight in model.weights]
+
+
+def assert_like_keras(configuration, task="classification"):
+    built, parts = program(configuration, task)
+    orders = np.stack([np.random.default_rng(epoch).permutation(ROWS) for epoch in range(3)]).astype(np.int32)
+    values = built(orders, 0, 3, configuration.seed)
+    curves, weights = keras_reference(configuration, task, parts, orders)
+    # float32 sums in another order: XLA fuses and reorders what Keras's kernels add up
+    np.testing.assert_allclose(values, curves, rtol=2e-4, atol=2e-5)
+    for mine, theirs in zip(built.model.weights, weights, strict=True):
+        np.testing.assert_allclose(mine.numpy(), theirs, rtol=2e-3, atol=2e-5)
+    assert built.compiled_with == "XLA"
+
+
+@pytest.mark.parametrize("name", list(VOCABULARY["optimizer"]))
+def test_every_optimizer_updates_as_in_keras(tensorflow, name):
+    assert_like_keras(experiment(optimizer=name, learning_rate=0.01))
+
+
+@pytest.mark.parametrize("name", list(VOCABULARY["loss"]))
+def test_every_loss_is_that_of_keras(tensorflow, name):
+    task = (
+        "regression"
+        if name in ("MeanAbsolutePercentageError", "MeanSquaredLogarithmicError", "LogCosh")
+        else "classification"
+    )
+    assert_like_keras(experiment(loss=name, learning_rate=0.001), task)
+
+
+@pytest.mark.parametrize("overrides", [
+    {"kernel_regularizer": {"name": "L2", "l2": 0.01}},
+    {"kernel_regularizer": {"name": "L1", "l1": 0.01}},
+    {"kernel_regularizer": {"name": "L1L2", "l1": 0.01, "l2": 0.02}},
+    {"kernel_regularizer": "OrthogonalRegularizer"},
+    {"kernel_constraint": {"name": "MaxNorm", "max_value": 0.5}},
+    {"kernel_constraint": "UnitNorm"},
+    {"batch_normalization": True},
+    {"loss": {"name": "CategoricalCrossentropy", "label_smoothing": 0.1}},
+    {"optimizer": {"name": "SGD", "momentum": 0.9, "nesterov": True}},
+    {"optimizer": {"name": "Adam", "clipnorm": 0.1}},
+    {"learning_rate": {"name": "InverseTimeDecay", "initial_learning_rate": 0.1, "decay_steps": 1, "decay_rate": 0.5}},
+    {"learning_rate": {"name": "CosineDecay", "initial_learning_rate": 0.1}},
+    {"activation": {"name": "leaky_relu", "negative_slope": 0.1}},
+], ids=str)  # fmt: skip
+def test_every_option_is_that_of_keras(tensorflow, overrides):
+    assert_like_keras(experiment(**overrides))
+
+
+@pytest.mark.parametrize("name", ["MeanSquaredError", "MeanAbsoluteError", "Huber"])
+def test_regression_losses_are_those_of_keras(tensorflow, name):
+    assert_like_keras(experiment(loss=name), "regression")
+
+
+@pytest.mark.parametrize("settings", [
+    {"patience": 2}, {"patience": 0}, {"patience": 3, "min_delta": 0.02}, {"patience": 1, "start_from_epoch": 10},
+    {"patience": 2, "monitor": "val_accuracy"}, {"patience": 4, "restore_best_weights": True},
+], ids=str)  # fmt: skip
+def test_early_stopping_stops_and_restores_as_keras_does(tensorflow, settings):
+    import keras
+
+    from src import training
+
+    configuration = experiment(epochs=40, learning_rate=0.5, early_stopping=settings)
+    built, _ = program(configuration)
+    assert built.block > 1, "the point is to stop inside a block of epochs"
+    trained = training.train(built, configuration)
+
+    unstopped, _ = program(experiment(epochs=40, learning_rate=0.5))
+    weights = []
+    orders = training.shuffled(np.random.default_rng(configuration.seed), ROWS, 40)
+    model = keras.Sequential([keras.layers.Dense(1)])
+    names = ["loss", "accuracy", "val_loss", "val_accuracy"]
+    callback = keras.callbacks.EarlyStopping(**configuration.early_stopping.model_dump())
+    callback.set_model(model)
+    model.compile(metrics=["accuracy"], loss="mse")
+    model.fit(np.zeros((4, 1)), np.zeros((4, 1)), verbose=0)
+    model.stop_training = False
+    callback.on_train_begin()
+    for epoch in range(40):
+        padded = np.zeros((unstopped.block, ROWS), np.int32)
+        padded[0] = orders[epoch]
+        values = unstopped(padded, epoch, 1, configuration.seed)[0]
+        weights.append([weight.numpy() for weight in unstopped.model.weights])
+        callback.on_epoch_end(epoch, dict(zip(names, values.tolist())))
+        if model.stop_training:
+            break
+    assert len(trained.history["loss"]) == epoch + 1
+    assert trained.stopped_early == bool(model.stop_training)
+    expected = callback.best_epoch if configuration.early_stopping.restore_best_weights else epoch
+    assert trained.kept_epoch == expected + 1
+    for mine, theirs in zip(built.model.weights, weights[expected], strict=True):
+        np.testing.assert_array_equal(mine.numpy(), theirs)
+
+
+RANDOM = {"dropout": 0.3, "gaussian_noise": 0.1, "input_noise": 0.1, "batch_normalization": True, "optimizer": "Adam"}
+
+
+def test_training_twice_gives_the_same_bits(tensorflow):
+    from src import training
+
+    finals = []
+    for _ in range(2):
+        built, _ = program(experiment(**RANDOM, epochs=5))
+        training.train(built, experiment(**RANDOM, epochs=5))
+        finals.append([weight.numpy() for weight in built.model.weights])
+    for one, other in zip(*finals, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_program_reused_for_another_seed_gives_the_bits_of_a_fresh_one(tensorflow):
+    from src import models, training
+
+    second = experiment(**RANDOM, epochs=5, seed=8)
+    fresh, parts = program(second)
+    training.train(fresh, second)
+
+    reused, _ = program(experiment(**RANDOM, epochs=5))
+    training.train(reused, experiment(**RANDOM, epochs=5))
+    scale = models.normalisation("standardise", parts.x_train)
+    reused.adopt(
+        models.build_model(second, "classification", (FEATURES,), CLASSES, scale), models.build_optimizer(second, 9)
+    )
+    training.train(reused, second)
+    for one, other in zip(fresh.model.weights, reused.model.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_random_layers_act_in_training_only(tensorflow):
+    built, parts = program(experiment(dropout=0.5, epochs=1))
+    before = built.model(parts.x_validation, training=False).numpy()
+    np.testing.assert_array_equal(before, built.model(parts.x_validation, training=False).numpy())
+    values = built(np.arange(ROWS, dtype=np.int32)[None].repeat(built.block, 0), 0, 1, 7)
+    accuracy = np.mean(built.model(parts.x_validation, training=False).numpy().argmax(1) == parts.y_validation)
+    assert values[0, 3] == pytest.approx(accuracy, abs=1e-6)
+
+
+def test_a_loss_that_is_no_number_ends_the_training_and_is_recorded(tensorflow):
+    from src import training
+
+    configuration = experiment(loss="MeanSquaredError", learning_rate=1e30, epochs=50)
+    built, _ = program(configuration, "regression")
+    trained = training.train(built, configuration)
+    assert "epoch" in trained.failure and len(trained.history["loss"]) <= built.block
+
+
+def test_a_network_xla_cannot_compile_trains_in_a_plain_graph_and_says_so(tensorflow):
+    import keras
+
+    from src import models, training
+
+    configuration = experiment(epochs=2)
+    x, y = rows()
+    outside = keras.layers.Lambda(lambda t: tensorflow.ensure_shape(
+        tensorflow.numpy_function(lambda a: a, [t], tensorflow.float32), (None, FEATURES)))  # fmt: skip
+    model = keras.Sequential([keras.Input((FEATURES,)), outside, keras.layers.Dense(CLASSES, activation="softmax")])
+    parts = training.Data(x[20:], y[20:], x[:20], y[:20])
+    optimizer, loss = models.build_optimizer(configuration, 9), models.build_loss(configuration, "classification")
+    with pytest.warns(UserWarning, match="plain graph"):
+        built = training.EpochProgram(
+            model, optimizer, loss, training.metric_of("classification", y), parts, configuration
+        )
+    trained = training.train(built, configuration)
+    assert trained.compiled_with == "graph" and trained.history["loss"][1] < trained.history["loss"][0]
+
+
+def images(count=64):
+    random = np.random.default_rng(1)
+    return random.integers(0, 256, (count, 8, 8, 1)).astype(np.uint8), random.integers(0, CLASSES, count).astype(
+        np.int32
+    )
+
+
+def test_augmentation_trains_inside_the_compiled_program(tensorflow):
+    from src import training
+
+    settings = {"horizontal_flip": True, "shift": 1, "rotation": 10, "zoom": 0.1, "shear": 5}
+    configuration = experiment(augmentation=settings, normalisation="unit", epochs=2)
+    built, _ = program(configuration, shape=(8, 8, 1), data=images())
+    assert training.train(built, configuration).compiled_with == "XLA"
+
+
+def augmented(tensorflow, pictures, **settings):
+    from src.augmentation import augment
+
+    return augment(tensorflow.constant(pictures), params.Augmentation(**settings), tensorflow.constant([3, 4])).numpy()
+
+
+def test_no_augmentation_leaves_images_alone(tensorflow):
+    pictures = images()[0].astype(np.float32)
+    np.testing.assert_array_equal(augmented(tensorflow, pictures), pictures)
+
+
+def test_flips_flip_about_half_of_the_images_exactly(tensorflow):
+    pictures = images()[0].astype(np.float32)
+    changed = augmented(tensorflow, pictures, horizontal_flip=True)
+    flipped = [np.array_equal(new, old[:, ::-1]) for new, old in zip(changed, pictures)]
+    kept = [np.array_equal(new, old) for new, old in zip(changed, pictures)]
+    assert all(one or other for one, other in zip(flipped, kept)) and 15 < sum(flipped) < 49
+
+
+def test_shifts_move_by_whole_pixels_and_fill_with_black(tensorflow):
+    pictures = images()[0].astype(np.float32) + 1
+    changed = augmented(tensorflow, pictures, shift=2)
+    seen = set()
+    for new, old in zip(changed, pictures):
+        padded = np.pad(old, ((2, 2), (2, 2), (0, 0)))
+        offsets = [(y, x) for y in range(5) for x in range(5) if np.array_equal(padded[y : y + 8, x : x + 8], new)]
+        assert len(offsets) == 1
+        seen |= set(offsets)
+    assert len(seen) > 12, "the shifts differ from image to image"
+
+
+def test_rotation_turns_about_the_centre(tensorflow):
+    disc = np.hypot(*np.meshgrid(np.arange(32) - 15.5, np.arange(32) - 15.5)) < 8
+    pictures = np.tile(disc[None, ..., None].astype(np.float32), (16, 1, 1, 1))
+    assert np.abs(augmented(tensorflow, pictures, rotation=45) - pictures).mean() < 0.02
+    bar = np.zeros((16, 32, 32, 1), np.float32)
+    bar[:, 15:17] = 1
+    assert np.abs(augmented(tensorflow, bar, rotation=45) - bar).mean() > 0.02
+
+
+def test_zoom_changes_the_size_by_the_stated_fraction(tensorflow):
+    square = np.zeros((64, 32, 32, 1), np.float32)
+    square[:, 8:24, 8:24] = 1
+    sides = np.sqrt(augmented(tensorflow, square, zoom=0.25).sum((1, 2, 3)))
+    assert 11.5 < sides.min() < 13.5 and 18.5 < sides.max() < 20.5
