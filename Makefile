@@ -32,8 +32,8 @@ repository: # DVC wants a git repository; a downloaded archive of the project is
 ui: environment ## compare the runs in the MLflow UI on http://127.0.0.1:5000
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --backend-store-uri sqlite:///mlflow.db --host 127.0.0.1 --workers 1
 
-test: environment ## the whole test suite
-	python -m pytest
+test: environment ## the whole test suite, two files at a time
+	python -m pytest --numprocesses 2 --dist loadfile
 
 lint: environment ## style of the Python code
 	ruff check . && ruff format --check .

@@ -1,5 +1,7 @@
 """Arrays -> matplotlib figures. Every figure has a title, units and a legend, and reads in grey and by the colour-blind."""
 
+from itertools import cycle
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -7,24 +9,31 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from cycler import cycler
+from matplotlib.ticker import MaxNLocator
 
-# Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), darkest first; line styles tell curves apart in grey.
+# Okabe and Ito's palette (https://jfly.uni-koeln.de/color/), darkest first. Colour and line style change together, so
+# that neighbouring curves can be told apart in grey too; 28 curves differ.
 COLOURS = ["#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
-STYLES = cycler(linestyle=["-", "--", "-.", ":"]) * cycler(color=COLOURS)
+STYLES = cycler(color=COLOURS * 4) + cycler(linestyle=["-", "--", "-.", ":"] * 7)
 plt.rcParams.update({"figure.dpi": 120, "axes.prop_cycle": STYLES, "axes.grid": True, "grid.alpha": 0.3,
                      "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False})  # fmt: skip
 
 
-def learning_curves(histories, metric, title):
+def learning_curves(histories, losses, metric, title):
     """Validation loss and metric against epochs, all experiments overlaid.
 
-    histories: {experiment: table with epoch, loss, METRIC, val_loss, val_METRIC}.
+    histories: {experiment: table with epoch, loss, METRIC, val_loss, val_METRIC}; losses: {experiment: name of its
+    loss}. Losses of different kinds share no scale: only those of the commonest kind are drawn.
     """
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
-    for name, history in histories.items():
-        axes[0].plot(history["epoch"], history["val_loss"], label=name)
-        axes[1].plot(history["epoch"], history[f"val_{metric}"], label=name)
-    axes[0].set(xlabel="epoch", ylabel="validation loss", title="Loss (lower is better)", yscale="log")
+    commonest = max(dict.fromkeys(losses.values()), key=list(losses.values()).count)
+    for (name, history), style in zip(histories.items(), cycle(STYLES)):
+        axes[1].plot(history["epoch"], history[f"val_{metric}"], label=name, **style)
+        if losses[name] == commonest:
+            axes[0].plot(history["epoch"], history["val_loss"], **style)
+    for axis in axes:
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes[0].set(xlabel="epoch", ylabel="validation loss", title=f"{commonest} (lower is better)", yscale="log")
     best = "higher" if metric == "accuracy" else "lower"
     axes[1].set(xlabel="epoch", ylabel=f"validation {metric}", title=f"{metric.capitalize()} ({best} is better)")
     axes[1].legend(loc="center left", bbox_to_anchor=(1, 0.5))

@@ -13,11 +13,13 @@ def write(folder, study, results, card, predictions, x, y):
     folder.mkdir(parents=True, exist_ok=True)
     first = {row["experiment"]: row for row in reversed(results.finished)}
     histories = {name: results.histories[name, row["repeat"]] for name, row in reversed(first.items())}
+    losses = {name: row["loss"] for name, row in first.items()}
     drawn = {}
     if histories:
         drawn["learning_curves"] = (
-            plots.learning_curves(histories, results.metric, f"{study}: learning curves"),
-            "Learning curves of all experiments on the validation rows (first seed each).",
+            plots.learning_curves(histories, losses, results.metric, f"{study}: learning curves"),
+            "Learning curves of all experiments on the validation rows (first seed each). Losses of another kind than the "
+            "commonest have a scale of their own and are left out on the left.",
         )
         times = {e["experiment"]: e["training_seconds"] for e in results.summary if e["training_seconds"] is not None}
         drawn["training_times"] = (
