@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help environment quickstart repro ui test lint lock
+.PHONY: help environment quickstart repro ui test bench lint lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ ui: environment ## compare the runs in the MLflow UI on http://127.0.0.1:5000
 
 test: environment ## the whole test suite, two files at a time
 	python -m pytest --numprocesses 2 --dist loadfile
+
+bench: environment ## the trainer's speed against keras.Model.fit and scikit-learn; about 15 minutes
+	dvc repro --quiet $(addprefix split@,mnist cifar10 imdb gaps)
+	python -m benchmarks.speed
 
 lint: environment ## style of the Python code
 	ruff check . && ruff format --check .

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas
+import scipy.sparse
 
 from src import runtime
 from src.datasets import examples, split
@@ -95,7 +96,9 @@ def development(dataset):
 
 def data_digest(data):
     digest = hashlib.sha256(json.dumps([data["card"]["task"], len(data["card"]["classes"])]).encode())
-    for array in (data["x"], data["y"]):
+    x = data["x"]
+    arrays = (x.data, x.indices, x.indptr) if scipy.sparse.issparse(x) else (x,)
+    for array in (*arrays, data["y"]):
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()
@@ -196,7 +199,7 @@ def program_for(job, model, optimizer, held_out):
     key = job.dataset, job.configuration.model_dump_json(exclude={"seed", "repeats"})
     if key not in programs:
         programs.clear()
-        keras.backend.clear_session()
+        keras.backend.clear_session()  # also collects what the last program held
         x, y, card = (development(job.dataset)[part] for part in ("x", "y", "card"))
         y = training.encode_targets(y, models.loss_name(job.configuration, card["task"]), model.output_shape[-1])
         parts = training.Data(x[held_out:], y[held_out:], x[:held_out], y[:held_out])

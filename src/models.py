@@ -2,8 +2,10 @@
 
 import keras
 import numpy as np
+import scipy.sparse
 from keras import layers
 
+from src.datasets.examples import dense
 from src.params import PER_LAYER
 from src.vocabulary import spelling
 
@@ -56,8 +58,9 @@ def normalisation(kind, x):
     kind: 'unit' maps the training range to 0 ... 1, 'standardise' to mean 0 and deviation 1 (per channel for images),
     'none' leaves x alone. Constant columns are only shifted. Floats, ready for keras.layers.Normalization.
     """
-    if kind == "none" or (kind == "unit" and x.dtype == np.uint8 and x.ndim == 2):  # 0/1 features are in range already
+    if kind == "none" or (kind == "unit" and scipy.sparse.issparse(x)):  # 0/1 features are in range already
         return 0.0, 1.0
+    x = dense(x)
     axes = tuple(range(x.ndim - 1)) if x.ndim == 4 else 0
     if kind == "unit":
         low, high = (x.min(), x.max()) if x.ndim == 4 else (x.min(axes), x.max(axes))

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from src.augmentation import augment
+from src.datasets.examples import dense
 
 STEPS_PER_BLOCK = 500  # short epochs run in blocks of about this many steps: dispatch is paid once a block
 TAKE_LABELS = ("SparseCategoricalCrossentropy", "CategoricalGeneralizedCrossEntropy")
@@ -26,7 +27,7 @@ VALIDATION_BATCH = 1000  # rows scored at once, so that memory stays small
 
 @dataclass
 class Data:
-    """Arrays of one experiment: x in its type on disk, y as `encode_targets` makes it."""
+    """Arrays of one experiment: x as it is on disk (an array, or CSR), y as `encode_targets` makes it."""
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -128,8 +129,9 @@ class EpochProgram:
         self.rows, self.augmentation = len(data.y_train), experiment.augmentation
         self.batch = self.rows if experiment.batch_size == "full" else min(experiment.batch_size, self.rows)
         self.block = min(experiment.epochs, max(1, STEPS_PER_BLOCK // math.ceil(self.rows / self.batch)))
-        self.x, self.y = tf.constant(data.x_train), tf.constant(data.y_train)
-        self.x_validation, self.y_validation = tf.constant(data.x_validation), tf.constant(data.y_validation)
+        # One at a time: of sparse features only the part being copied is ever dense twice.
+        self.x, self.y = tf.constant(dense(data.x_train)), tf.constant(data.y_train)
+        self.x_validation, self.y_validation = tf.constant(dense(data.x_validation)), tf.constant(data.y_validation)
         optimizer.build(model.trainable_variables)
         self.variables = [variable.value for variable in (*model.variables, *optimizer.variables)]
         self.compiled_with = "XLA"
@@ -169,16 +171,22 @@ class EpochProgram:
 
     def train_epoch(self, order, epoch, seed):
         """Mean loss and metric over an epoch, weighted by rows as Keras weights them: float32 [2]."""
+        if self.batch == self.rows:  # a full batch needs no order
+            return self.train_batch(self.x, self.y, tf.stack([seed, epoch]))
         steps, rest, totals = self.rows // self.batch, self.rows % self.batch, tf.zeros(2)
         for step in tf.range(steps):
             chosen = tf.slice(order, [step * self.batch], [self.batch])
-            totals += self.train_batch(chosen, tf.stack([seed, epoch * (steps + 1) + step])) * self.batch
+            totals += self.train_rows(chosen, tf.stack([seed, epoch * (steps + 1) + step])) * self.batch
         if rest:
-            totals += self.train_batch(order[-rest:], tf.stack([seed, epoch * (steps + 1) + steps])) * rest
+            totals += self.train_rows(order[-rest:], tf.stack([seed, epoch * (steps + 1) + steps])) * rest
         return totals / self.rows
 
-    def train_batch(self, chosen, draw):
-        x, y = tf.cast(tf.gather(self.x, chosen), tf.float32), tf.gather(self.y, chosen)
+    def train_rows(self, chosen, draw):
+        return self.train_batch(tf.gather(self.x, chosen), tf.gather(self.y, chosen), draw)
+
+    def train_batch(self, x, y, draw):
+        """One update; loss and metric of the batch before it: float32 [2]. draw: seed of the augmentation, int32 [2]."""
+        x = tf.cast(x, tf.float32)
         if self.augmentation:
             x = augment(x, self.augmentation, draw)
         with tf.GradientTape() as tape:
@@ -287,7 +295,7 @@ class Stopping:
 
 def outputs_and_loss(model, loss, x, y):
     """Outputs float32 [rows, units] of a model on x, and its loss against encoded targets y; penalties included."""
-    batches = [x[start : start + VALIDATION_BATCH] for start in range(0, len(x), VALIDATION_BATCH)]
+    batches = [dense(x[start : start + VALIDATION_BATCH]) for start in range(0, len(y), VALIDATION_BATCH)]
     outputs = np.concatenate([model(batch.astype(np.float32), training=False).numpy() for batch in batches])
     return outputs, float(loss(y, outputs)) + float(tf.add_n([tf.zeros(()), *model.losses]))
 

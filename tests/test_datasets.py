@@ -308,7 +308,7 @@ def test_only_the_asked_rows_leave_the_file(tmp_path):
             tmp_path / str(type(x).__name__), examples.Examples(x, LABELS, list("abc")), {"task": "classification"}
         )
         rows, labels = examples.load_rows(tmp_path / str(type(x).__name__), np.array([4, 1]))
-        np.testing.assert_array_equal(rows, x[[4, 1]].toarray() if scipy.sparse.issparse(x) else x[[4, 1]])
+        np.testing.assert_array_equal(examples.dense(rows), examples.dense(x[[4, 1]]))
         assert labels.tolist() == LABELS[[4, 1]].tolist()
 
 

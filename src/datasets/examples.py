@@ -90,12 +90,17 @@ def save(folder, examples, card):
 
 
 def load_rows(folder, rows):
-    """x and y of the given rows only (dense; x in its type on disk). No other row leaves the file."""
+    """x and y of the given rows only, x as it is on disk: an array, or CSR. No other row leaves the file."""
     folder = Path(folder)
     y = np.load(folder / "y.npy", mmap_mode="r")[rows]
     if (folder / "x.npz").exists():
-        return scipy.sparse.load_npz(folder / "x.npz")[rows].toarray(), y
+        return scipy.sparse.load_npz(folder / "x.npz")[rows], y
     return np.load(folder / "x.npy", mmap_mode="r")[rows], y
+
+
+def dense(x):
+    """x as an array; features kept sparse take up memory only where they are used."""
+    return x.toarray() if scipy.sparse.issparse(x) else x
 
 
 def load_card(folder):
