@@ -105,7 +105,7 @@ def changed(raw, path, value):
     return raw
 
 
-DELETE = object()
+DELETE = "(delete)"
 
 
 @pytest.mark.parametrize(
