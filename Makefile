@@ -35,9 +35,10 @@ ui: environment ## compare the runs in the MLflow UI on http://127.0.0.1:5000
 test: environment ## the whole test suite, two files at a time
 	python -m pytest --numprocesses 2 --dist loadfile
 
-bench: environment ## the trainer's speed against keras.Model.fit and scikit-learn; about 15 minutes
+bench: environment ## the trainer's speed against keras.Model.fit and scikit-learn; and what the pipeline costs; about 20 minutes
 	dvc repro --quiet $(addprefix split@,mnist cifar10 imdb gaps)
 	python -m benchmarks.speed
+	python -m benchmarks.pipeline
 
 lint: environment ## style of the Python code
 	ruff check . && ruff format --check .

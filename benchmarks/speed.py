@@ -24,6 +24,8 @@ import numpy as np
 ROUNDS = 1
 # dataset, overrides of params.yaml's defaults, training rows (0: all), epochs timed by each side, target ratio to fit
 MLP = {"hidden_layers": [128, 64], "learning_rate": 0.01, "optimizer": "SGD"}
+CONVOLUTIONS = [{"filters": 32, "batch_normalization": True},
+                {"filters": 64, "batch_normalization": True, "pool_size": 2, "dropout": 0.25}]  # fmt: skip
 CASES = {
     "MNIST, batch 64": ("mnist", MLP | {"batch_size": 64}, 0, (20, 2), 5),
     "MNIST, batch 32, Adam": ("mnist", MLP | {"batch_size": 32, "optimizer": "adam"}, 0, (10, 2), 5),
@@ -37,6 +39,8 @@ CASES = {
                                               "optimizer": "adam", "learning_rate": 4e-4}, 0, (20_000, 40), 500),
     "Wide, batch 256": ("cifar10", {"hidden_layers": [1024, 512, 256], "batch_normalization": True, "dropout": 0.3,
                                     "optimizer": {"name": "AdamW", "weight_decay": 0.01}, "batch_size": 256}, 11_520, (4, 2), 2),
+    "MNIST CNN, batch 128": ("mnist", {"convolutions": CONVOLUTIONS, "hidden_layers": [300], "batch_normalization": True,
+                                       "normalisation": "standardise", "batch_size": 128}, 6_400, (3, 3), 1.2),
 }  # fmt: skip
 
 
@@ -110,7 +114,7 @@ def measure_ours(dataset, overrides, rows, epochs, target):
 
     experiment, arrays, card = prepared(dataset, overrides, rows, epochs[0])
     batch = len(arrays[1]) if experiment.batch_size == "full" else experiment.batch_size
-    runtime.configure(runtime.threads_for(experiments.dense_parameters(card, experiment), batch))
+    runtime.configure(runtime.threads_for(experiments.multiply_adds(card, experiment), batch))
     from src import training
 
     model, optimizer, loss, metric, encoded = network(experiment, arrays, card)

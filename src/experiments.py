@@ -20,6 +20,7 @@ import scipy.sparse
 
 from src import runtime
 from src.datasets import examples, split
+from src.errors import LaboratoryError
 from src.params import Experiment
 
 # Code that decides what a training computes: editing any of it makes every trained experiment out of date.
@@ -48,6 +49,8 @@ def plan(name, study):
     """Every training the study asks for, as jobs. Reads the development data for its digest and shape."""
     data = development(study.dataset)
     digest = data_digest(data)
+    for experiment, configuration in study.experiments.items():
+        check_fits(f"studies.{name}.experiments.{experiment}", configuration, data["card"])
     return [
         job_of(name, study.dataset, experiment, repeat, configuration, data, digest)
         for experiment, configuration in study.experiments.items()
@@ -58,7 +61,7 @@ def plan(name, study):
 def job_of(study, dataset, experiment, repeat, configuration, data, digest):
     seeded = configuration.model_copy(update={"seed": configuration.seed + repeat - 1})
     rows = len(data["y"]) - split.validation_rows(len(data["y"]), seeded.validation_split)
-    weights = dense_parameters(data["card"], seeded)
+    weights = multiply_adds(data["card"], seeded)
     batch = rows if seeded.batch_size == "full" else min(seeded.batch_size, rows)
     return Job(
         study=study,
@@ -73,10 +76,23 @@ def job_of(study, dataset, experiment, repeat, configuration, data, digest):
     )
 
 
-def dense_parameters(card, experiment):
-    """Weights of the dense layers, without building the network."""
-    widths = [math.prod(card["shape"]), *experiment.hidden_layers, max(1, len(card["classes"]))]
-    return sum((inputs + 1) * units for inputs, units in zip(widths, widths[1:]))
+def multiply_adds(card, experiment):
+    """Multiplications and additions of one example on its way forward, without building the network."""
+    shape, total = list(card["shape"]), 0
+    for convolution in experiment.convolutions:
+        before = convolution.model_copy(update={"pool_size": None}).size(*shape[:2])
+        total += math.prod(before) * convolution.filters * convolution.kernel_size**2 * shape[2]
+        shape = [*convolution.size(*shape[:2]), convolution.filters]
+    widths = [math.prod(shape), *experiment.hidden_layers, max(1, len(card["classes"]))]
+    return total + sum((inputs + 1) * units for inputs, units in zip(widths, widths[1:]))
+
+
+def check_fits(place, experiment, card):
+    """Refuse what only images can have, where the dataset holds none."""
+    for key in ("convolutions", "augmentation"):
+        if getattr(experiment, key) and len(card["shape"]) != 3:
+            raise LaboratoryError(f"params.yaml: {place}.{key}: expected none, because the dataset {card['name']} holds no "
+                                  f"images but examples of shape {tuple(card['shape'])}")  # fmt: skip
 
 
 def fingerprint(experiment, digest):

@@ -21,9 +21,11 @@ def build_model(experiment, task, shape, classes, scale):
     subtract, divide = scale
     x = inputs = keras.Input(shape, name="raw")
     x = layers.Normalization(mean=subtract, variance=np.square(divide), name="normalisation")(x)
-    x = layers.Flatten(name="flatten")(x)
     if experiment.input_noise:
         x = layers.GaussianNoise(experiment.input_noise, name="input_noise")(x)
+    for index, convolution in enumerate(experiment.convolutions):
+        x = convolutional_layer(x, convolution, experiment.kernel_initializer, index + 1)
+    x = layers.Flatten(name="flatten")(x)
     for index, units in enumerate(experiment.hidden_layers):
         options = {key: experiment.per_layer(key)[index] for key in PER_LAYER}
         x = hidden_layer(x, units, options, experiment.kernel_initializer, index + 1)
@@ -31,6 +33,24 @@ def build_model(experiment, task, shape, classes, scale):
     initializer = keras_object(keras.initializers, experiment.kernel_initializer)
     x = layers.Dense(units, kernel_initializer=initializer, name="output")(x)
     return keras.Model(inputs, activation_layer(activation, "output_activation")(x))
+
+
+def convolutional_layer(x, convolution, initializer, number):
+    """Conv2D -> batch normalisation -> activation -> max pooling -> dropout, each only where asked for."""
+    x = layers.Conv2D(
+        convolution.filters,
+        convolution.kernel_size,
+        strides=convolution.strides,
+        padding=convolution.padding,
+        name=f"convolution_{number}",
+        kernel_initializer=keras_object(keras.initializers, initializer),
+    )(x)
+    if convolution.batch_normalization:
+        x = layers.BatchNormalization(name=f"convolution_normalization_{number}")(x)
+    x = activation_layer(convolution.activation, f"convolution_activation_{number}")(x)
+    if convolution.pool_size:
+        x = layers.MaxPooling2D(convolution.pool_size, name=f"pooling_{number}")(x)
+    return layers.Dropout(convolution.dropout, name=f"convolution_dropout_{number}")(x) if convolution.dropout else x
 
 
 def hidden_layer(x, units, options, initializer, number):

@@ -104,6 +104,25 @@ class Augmentation(Frozen):
     shear: NonNegative = 0  # degrees
 
 
+class Convolution(Frozen):
+    """A convolution of images, in the words of keras.layers.Conv2D, and what follows it."""
+
+    filters: Positive
+    kernel_size: Positive = 3
+    strides: Positive = 1
+    padding: Literal["valid", "same"] = "valid"
+    batch_normalization: bool = False
+    activation: keras_object("activation") = Field("relu", validate_default=True)
+    pool_size: Positive | None = None  # max pooling after the activation
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0
+
+    def size(self, height, width):
+        """Height and width of what the convolution and its pooling make of an image."""
+        reach = 0 if self.padding == "same" else self.kernel_size - 1
+        sides = [-(-(side - reach) // self.strides) for side in (height, width)]
+        return tuple(side // (self.pool_size or 1) for side in sides)
+
+
 class EarlyStopping(Frozen):
     """The arguments of keras.callbacks.EarlyStopping, with its defaults."""
 
@@ -118,6 +137,7 @@ class EarlyStopping(Frozen):
 class Experiment(Frozen):
     """One fully resolved configuration. Lists under per-layer keys count the hidden layers."""
 
+    convolutions: list[Convolution]
     hidden_layers: list[Positive]
     activation: one_or_per_layer(lambda value: named("activation", value))
     output_activation: Annotated[Any, AfterValidator(optional_keras("activation"))]
@@ -389,11 +409,13 @@ def refuse_classification(place, experiment):
 
 
 def check(model, raw, place):
-    """Validate with pydantic; its first error becomes one line that starts with `place`."""
+    """Validate with pydantic; an error becomes one line that starts with `place`."""
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise LaboratoryError(explain(error.errors()[0], place, model)) from None
+        found = error.errors()
+        unknown = [item for item in found if item["type"] == "extra_forbidden"]  # often why another key is missing
+        raise LaboratoryError(explain((unknown or found)[0], place, model)) from None
 
 
 def explain(error, place, model):

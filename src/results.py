@@ -24,7 +24,7 @@ def row_of(manifest):
         "activation": value(configuration["activation"]),
         "optimizer": named(configuration["optimizer"]),
         "loss": manifest.get("loss_name"),
-        "hidden_layers": layers(configuration["hidden_layers"]),
+        "hidden_layers": layers(configuration["hidden_layers"], configuration["convolutions"]),
         "learning_rate": manifest.get("learning_rate"),
         "batch_size": configuration["batch_size"],
         "epochs": configuration["epochs"],

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 WIDE_STEP = 200e6
 
 
-def threads_for(parameters, batch_size):
-    """Intra-op threads for an experiment: 1, or 2 for wide networks."""
-    return 2 if parameters * batch_size > WIDE_STEP else 1
+def threads_for(multiply_adds, batch_size):
+    """Intra-op threads for an experiment: 1, or 2 for wide networks. multiply_adds: of one example, forward."""
+    return 2 if multiply_adds * batch_size > WIDE_STEP else 1
 
 
 def configure(threads):
@@ -22,7 +22,6 @@ def configure(threads):
         raise RuntimeError("runtime.configure must run before TensorFlow is imported")
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
     os.environ["TF_NUM_INTEROP_THREADS"] = "1"
-    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # the same kernels on every kind of processor
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"
     with silenced_stderr():  # TensorFlow writes about absent GPU drivers before any log level counts

@@ -134,8 +134,10 @@ class EpochProgram:
         self.x_validation, self.y_validation = tf.constant(dense(data.x_validation)), tf.constant(data.y_validation)
         optimizer.build(model.trainable_variables)
         self.variables = [variable.value for variable in (*model.variables, *optimizer.variables)]
-        self.compiled_with = "XLA"
-        self.function = tf.function(self.epochs, jit_compile=True)
+        # XLA's convolutions on a CPU take 50 times as long as those of the plain graph.
+        convolves = any(isinstance(layer, keras.layers.Conv2D) for layer in model.layers)
+        self.compiled_with = "graph" if convolves else "XLA"
+        self.function = tf.function(self.epochs, jit_compile=not convolves)
         started = time.time()
         self(np.zeros((self.block, self.rows), np.int32), 0, 0, 0)  # compiles; no epoch, so nothing is trained
         self.compile_seconds = time.time() - started

@@ -23,11 +23,13 @@ def value(setting):
     return "none" if setting is None else str(setting)
 
 
-def layers(units):
-    """[128, 128] -> '2 x 128'; [128, 64] -> '128, 64'; [] -> 'none'."""
+def layers(units, convolutions=()):
+    """[128, 128] -> '2 x 128'; [128, 64] -> '128, 64'; [] -> 'none'; convolutions go before: 'conv 32, conv 64, 128'."""
+    filters = [f"conv {convolution['filters']}" for convolution in convolutions]
     if not units:
-        return "none"
-    return f"{len(units)} x {units[0]}" if len(set(units)) == 1 else ", ".join(map(str, units))
+        return ", ".join(filters) or "none"
+    same = len(set(units)) == 1 and not filters
+    return f"{len(units)} x {units[0]}" if same else ", ".join([*filters, *map(str, units)])
 
 
 def percent(rate, digits=2):

@@ -12,7 +12,7 @@ ROWS, FEATURES, CLASSES, BATCH = 44, 5, 3, 16  # two full batches and a rest of 
 def experiment(**overrides):
     """A small resolved experiment."""
     base = {
-        "hidden_layers": [6], "activation": "tanh", "output_activation": None, "kernel_initializer": "GlorotUniform",
+        "convolutions": [], "hidden_layers": [6], "activation": "tanh", "output_activation": None, "kernel_initializer": "GlorotUniform",
         "normalisation": "standardise", "input_noise": 0, "gaussian_noise": 0, "dropout": 0, "batch_normalization": False,
         "kernel_regularizer": None, "kernel_constraint": None, "augmentation": None, "loss": None, "optimizer": "SGD",
         "learning_rate": 0.05, "batch_size": BATCH, "epochs": 3, "validation_split": 0.2, "early_stopping": None,
@@ -248,6 +248,41 @@ def test_augmentation_trains_inside_the_compiled_program(tensorflow):
     configuration = experiment(augmentation=settings, normalisation="unit", epochs=2)
     built, _ = program(configuration, shape=(8, 8, 1), data=images())
     assert training.train(built, configuration).compiled_with == "XLA"
+
+
+CONVOLUTIONS = [
+    {"filters": 4, "kernel_size": 3, "padding": "same", "batch_normalization": True, "pool_size": 2},
+    {"filters": 5, "kernel_size": 2, "strides": 2},
+]
+
+
+def test_convolutions_train_in_a_plain_graph_and_again_to_the_same_bits(tensorflow):
+    from src import training
+
+    configuration = experiment(convolutions=CONVOLUTIONS, normalisation="unit", epochs=2, learning_rate=0.01)
+    finals = []
+    for _ in range(2):
+        built, _ = program(configuration, shape=(8, 8, 1), data=images())
+        trained = training.train(built, configuration)
+        finals.append([weight.numpy() for weight in built.model.weights])
+        assert trained.compiled_with == "graph" and trained.history["loss"][1] < trained.history["loss"][0]
+    for one, other in zip(*finals, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_cost_of_a_network_follows_from_its_configuration(tensorflow):
+    from src.experiments import multiply_adds
+
+    configuration = experiment(convolutions=CONVOLUTIONS, hidden_layers=[7])
+    built, _ = program(configuration, shape=(8, 8, 1), data=images())
+    kernels = {
+        layer.name: layer for layer in built.model.layers if layer.name.startswith(("convolution_", "dense", "output"))
+    }
+    sizes = [layer.output.shape[1:3] for name, layer in kernels.items() if name in ("convolution_1", "convolution_2")]
+    assert sizes == [(8, 8), (2, 2)]
+    expected = 64 * 4 * 9 * 1 + 4 * 5 * 4 * 4 + (20 + 1) * 7 + (7 + 1) * CLASSES
+    assert multiply_adds({"shape": (8, 8, 1), "classes": list("abc")}, configuration) == expected
+    assert kernels["dense_1"].kernel.shape == (20, 7)
 
 
 def augmented(tensorflow, pictures, **settings):
