@@ -131,6 +131,18 @@ def is_done(job):
     return manifest is not None and manifest["fingerprint"] == job.fingerprint
 
 
+def require_manifest(job):
+    """The manifest of a job that was trained as it is configured now. Raises LaboratoryError where there is none."""
+    manifest = read_manifest(job.folder)
+    if manifest is None or manifest["fingerprint"] not in (job.fingerprint, ""):
+        state = (
+            "not trained yet" if manifest is None else "trained from another configuration, other data or other code"
+        )
+        raise LaboratoryError(f"study {job.study}, experiment {job.experiment}, repeat {job.repeat}: {state}; "
+                              f"run `dvc repro train@{job.study}` first")  # fmt: skip
+    return manifest
+
+
 def remove_strangers(study, jobs):
     """Delete what models/STUDY holds of experiments and repeats that the study no longer has. Returns their names."""
     wanted = {job.folder for job in jobs}

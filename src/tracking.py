@@ -28,6 +28,8 @@ from src.wording import value
 
 POINTS = 1000  # of a curve; longer ones are thinned (history.csv, an artifact, keeps every epoch)
 
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # the UI then opens on training runs and their metrics
+
 logging.getLogger("mlflow").setLevel(logging.ERROR)
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
@@ -61,7 +63,7 @@ def store(study):
             if found and found.lifecycle_stage == "deleted":
                 client.restore_experiment(found.experiment_id)
             artifacts = (root() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
-            yield client, found.experiment_id if found else client.create_experiment(study, artifacts)
+            yield client, found.experiment_id if found else client.create_experiment(study, artifacts, tags=KIND)
         except (MlflowException, OSError) as error:
             reason = str(error).splitlines()[0][:300]
             raise LaboratoryError(f"MLflow store {uri}: {reason}. All results are on disk; once the store can be reached, "
@@ -121,6 +123,8 @@ def tags(row, context):
         "identity": identity(row),
         "failure": row["failure"],
         "dvc.experiment": os.environ.get("DVC_EXP_NAME"),
+        "mlflow.source.name": f"dvc repro report@{context['study']}",
+        "mlflow.source.type": "PROJECT",
         "mlflow.source.git.commit": git_commit(),
         "mlflow.parentRunId": context["parent"],
     }

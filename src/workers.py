@@ -5,8 +5,8 @@ Every training runs in a worker: TensorFlow fixes its number of threads once a p
 
 import multiprocessing
 import queue
-import sys
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 
 from tqdm import tqdm
 
@@ -58,19 +58,13 @@ def gather(pending, channel, progress):
             job = pending.pop(future)
             try:
                 manifest = future.result()
-            except multiprocessing.ProcessError as error:
-                raise died(job, error) from None
-            except RuntimeError as error:  # BrokenProcessPool
-                raise died(job, error) from None
-            progress.finish(job, manifest)
+            except BrokenProcessPool:
+                raise LaboratoryError(
+                    f"study {job.study}, experiment {job.experiment}: a worker process died, perhaps for want of memory. "
+                    "Finished experiments are kept; set `jobs: 1` in params.yaml and run the same command again"
+                ) from None
+            progress.finish(job)
             yield manifest
-
-
-def died(job, error):
-    return LaboratoryError(
-        f"study {job.study}, experiment {job.experiment}: a worker process died ({type(error).__name__}), perhaps for "
-        "want of memory. Finished experiments are kept; set `jobs: 1` in params.yaml and run the same command again"
-    )
 
 
 class Progress:
@@ -80,9 +74,7 @@ class Progress:
         self.done, self.count, self.title = {}, len(jobs), title
         self.finished = 0
         layout = "{desc} {percentage:3.0f}% |{bar:20}| {elapsed}, {remaining} left {postfix}"
-        self.bar = tqdm(
-            total=sum(job.work for job in jobs), bar_format=layout, disable=not sys.stderr.isatty(), leave=False
-        )
+        self.bar = tqdm(total=sum(job.work for job in jobs), bar_format=layout, disable=None, leave=False)
         self.bar.set_description_str(f"{title}: 0/{self.count} experiments")
 
     def __enter__(self):
@@ -106,7 +98,7 @@ class Progress:
         self.bar.update(work - self.done.get(job.folder, 0))
         self.done[job.folder] = work
 
-    def finish(self, job, manifest):
+    def finish(self, job):
         self.finished += 1
         self.advance(job, job.work)
         self.bar.set_description_str(f"{self.title}: {self.finished}/{self.count} experiments")

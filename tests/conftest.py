@@ -53,7 +53,11 @@ class Project:
     def __init__(self, folder, environment=None):
         self.folder = Path(folder)
         self.environment = {
-            **{key: text for key, text in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_", "DATASETS_"))},
+            **{
+                key: text
+                for key, text in os.environ.items()
+                if not key.startswith(("MLFLOW_", "DVC_", "DATASETS_", "MAKE", "MFLAGS"))
+            },
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "DVC_NO_ANALYTICS": "1",

@@ -103,6 +103,13 @@ def test_a_failed_training_is_marked_and_the_others_are_reported():
     assert said(results(rows), "accuracy")
 
 
+def test_a_training_that_broke_off_with_an_error_has_a_row_without_numbers():
+    lost = dict.fromkeys(("parameters", "loss", "learning_rate", "test_accuracy", "val_accuracy", "training_seconds"))
+    rows = [row("broken", 1, 0.1, 0.1, status="failed") | lost]
+    cells = tables.comparison(rows, "accuracy")[0]
+    assert (cells["Parameters"], cells["Loss"], cells["Learning rate"], cells["Accuracy"]) == ("", "", "", "failed")
+
+
 def test_when_everything_failed_the_report_says_so():
     rows = [row("broken", 1, 0.1, 0.1, status="failed") | {"test_accuracy": None, "val_accuracy": None}]
     assert "No experiment finished" in said(results(rows), "accuracy")

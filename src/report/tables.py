@@ -41,12 +41,12 @@ def comparison(rows, metric):
             "Exp": entry["experiment"] + (" *" if entry["chosen"] else ""),
             "Activation": entry["activation"],
             "Optimizer": entry["optimizer"],
-            "Loss": entry["loss"] or "",
+            "Loss": "" if pandas.isna(entry["loss"]) else entry["loss"],
             "Hidden Layers": entry["hidden_layers"],
             "Learning rate": rate(entry["learning_rate"]),
             name: measured(entry, f"test_{metric}", metric),
             "Epochs": epochs(entry),
-            "Parameters": f"{entry['parameters']:,.0f}" if entry["parameters"] == entry["parameters"] else "",
+            "Parameters": "" if pandas.isna(entry["parameters"]) else f"{entry['parameters']:,.0f}",
             f"Validation {name.lower() if name == 'Accuracy' else name}": measured(entry, f"val_{metric}", metric),
             "Training time": "" if entry["training_seconds"] is None else seconds(entry["training_seconds"]),
         }
@@ -56,7 +56,7 @@ def comparison(rows, metric):
 
 def rate(value):
     """A learning rate without float32 noise; a schedule by its name."""
-    return value if isinstance(value, str) else "" if value is None else f"{value:.6g}"
+    return value if isinstance(value, str) else "" if pandas.isna(value) else f"{value:.6g}"
 
 
 def epochs(entry):

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import pandas
+from tqdm import tqdm
 
 from src import evaluation, experiments, params, plots, results, runtime, tracking
 from src.errors import command
@@ -23,7 +24,7 @@ def main():
     jobs = experiments.plan(name, study)
     x, y = results.test_rows(study.dataset)
     card = experiments.development(study.dataset)["card"]
-    scored = {job: score(job, x, y, card) for job in jobs}
+    scored = {job: score(job, x, y, card) for job in progress(jobs, f"{name}: scoring")}
     rows = [row for row, _ in scored.values()]
     chosen = evaluation.choose(rows, metric_of(card))
     for row in rows:
@@ -35,13 +36,18 @@ def main():
     print(f"{name}: {len(rows)} evaluated, {new} new in MLflow")
 
 
+def progress(items, title):
+    """A bar with the time left over `items`; only on a terminal."""
+    return tqdm(items, title, disable=None, leave=False)
+
+
 def metric_of(card):
     return "accuracy" if card["task"] == "classification" else "mse"
 
 
 def score(job, x, y, card):
     """(row of the results table, outputs on the test rows or None where the training failed)."""
-    manifest = experiments.read_manifest(job.folder)
+    manifest = experiments.require_manifest(job)
     row = results.row_of(manifest)
     if manifest["status"] != "finished":
         return row, None
@@ -62,7 +68,7 @@ def log(name, dataset, scored, chosen, x):
     with tracking.store(name) as (client, experiment_id):
         wanted = {tracking.identity(row) for row, _ in scored.values()}
         known, runs, new = tracking.known_runs(client, experiment_id, wanted), {}, 0
-        for job, (row, outputs) in scored.items():
+        for job, (row, outputs) in progress(scored.items(), f"{name}: logging to MLflow"):
             identity = tracking.identity(row)
             if identity in known:
                 runs[job] = known[identity].info.run_id
