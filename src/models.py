@@ -32,7 +32,8 @@ def build_model(experiment, task, shape, classes, scale):
     units, activation = output_of(experiment, task, classes)
     initializer = keras_object(keras.initializers, experiment.kernel_initializer)
     x = layers.Dense(units, kernel_initializer=initializer, name="output")(x)
-    return keras.Model(inputs, activation_layer(activation, "output_activation")(x))
+    # Every name is given: those Keras counts up would put the history of the process into the weights' file.
+    return keras.Model(inputs, activation_layer(activation, "output_activation")(x), name="network")
 
 
 def convolutional_layer(x, convolution, initializer, number):

@@ -196,6 +196,16 @@ def test_a_program_reused_for_another_seed_gives_the_bits_of_a_fresh_one(tensorf
         np.testing.assert_array_equal(one.numpy(), other.numpy())
 
 
+def test_the_same_weights_are_the_same_file_whatever_was_built_before(tensorflow, tmp_path):
+    from src import models
+
+    configuration = experiment(**RANDOM, hidden_layers=[4, 4])
+    for name in ("first", "second"):
+        model = models.build_model(configuration, "classification", (FEATURES,), CLASSES, (0.0, 1.0))
+        model.save_weights(tmp_path / f"{name}.weights.h5")
+    assert (tmp_path / "first.weights.h5").read_bytes() == (tmp_path / "second.weights.h5").read_bytes()
+
+
 def test_random_layers_act_in_training_only(tensorflow):
     built, parts = program(experiment(dropout=0.5, epochs=1))
     before = built.model(parts.x_validation, training=False).numpy()
