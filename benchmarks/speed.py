@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-ROUNDS = 1
+ROUNDS = 3
 # dataset, overrides of params.yaml's defaults, training rows (0: all), epochs timed by each side, target ratio to fit
 MLP = {"hidden_layers": [128, 64], "learning_rate": 0.01, "optimizer": "SGD"}
 CONVOLUTIONS = [{"filters": 32, "batch_normalization": True},
