@@ -16,6 +16,7 @@ TRAINING = [f"data_batch_{number}" for number in range(1, 6)]
 
 
 def decode(source, folder):
+    """Examples of the archive in `folder`. Raises LaboratoryError naming the damaged member."""
     path = folder / source.files["archive"].name
     try:
         with tarfile.open(path) as archive:

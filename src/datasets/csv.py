@@ -8,6 +8,7 @@ from src.errors import LaboratoryError
 
 
 def decode(source, folder):
+    """Examples of the tables in `folder`; a text column as target holds class names, whole numbers are labels."""
     parts = [
         read(folder / source.files[role].name, source.target) for role in ("train", "test") if role in source.files
     ]

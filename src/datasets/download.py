@@ -49,6 +49,7 @@ def find_stand_in(name, dataset, raw, own, mirror):
 
 
 def mirror_declarations(mirror):
+    """What the mirror's mirror.yaml declares, {} where there is none."""
     if not mirror or not exists(mirror, "mirror.yaml"):
         return {}
     if is_url(mirror):
@@ -62,6 +63,7 @@ def is_url(place):
 
 
 def exists(place, file):
+    """Whether a folder or a URL holds the file."""
     if is_url(place):
         import requests
 

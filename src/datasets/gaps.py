@@ -14,6 +14,7 @@ def curve(x):
 
 
 def decode(source, folder=None):
+    """Training and official test samples; the same for the same seed."""
     random = np.random.default_rng(source.seed)
     x_train = lit(random, source.rows, source.dark_intervals)
     x_test = random.uniform(LOW, HIGH, source.rows)

@@ -43,4 +43,5 @@ def part(source, folder, name):
 
 
 def decode(source, folder):
+    """Examples of the IDX files in `folder`; the names of the classes are not in them."""
     return joined(*part(source, folder, "train"), *part(source, folder, "test"))

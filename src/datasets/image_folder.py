@@ -15,6 +15,7 @@ ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
 
 
 def decode(source, folder):
+    """Examples of the archives in `folder`; the folders' names are the classes."""
     parts = [members(folder / source.files[role].name) for role in ("train", "test") if role in source.files]
     classes = sorted({class_of(name) for name in parts[0]})
     return joined(*(array for part in parts for array in arrays(part, classes, source)), classes=classes)

@@ -13,6 +13,7 @@ START, RARE, SHIFT = 1, 2, 3
 
 
 def decode(source, folder):
+    """Examples of the reviews in `folder`, x sparse."""
     arrays = load_npz(folder / source.files["reviews"].name, ["x_train", "y_train", "x_test", "y_test"])
     x_train, x_test = (multi_hot(arrays[part], source.words) for part in ("x_train", "x_test"))
     y_train, y_test = (arrays[part].astype(np.int32) for part in ("y_train", "y_test"))

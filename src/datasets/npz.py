@@ -9,6 +9,7 @@ from src.datasets.safe_pickle import load_npz
 
 
 def decode(source, folder):
+    """Examples of the archive in `folder`."""
     path = folder / source.files["arrays"].name
     names = ["x_train", "y_train"]
     if zipfile.is_zipfile(path):

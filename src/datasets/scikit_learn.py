@@ -7,6 +7,7 @@ from src.datasets.examples import Examples
 
 
 def decode(source, folder=None):
+    """Examples of scikit-learn's dataset `source.name`."""
     bunch = getattr(sklearn.datasets, f"load_{source.name}")()
     classes = [str(name) for name in getattr(bunch, "target_names", [])]
     x = bunch.images.astype(np.uint8)[..., np.newaxis] if "images" in bunch else bunch.data.astype(np.float32)

@@ -61,10 +61,10 @@ def score(job, x, y, card):
 
 def log(name, dataset, scored, chosen, x):
     """Write the runs MLflow does not have yet; returns how many."""
-    data = experiments.development(dataset_name := next(iter(scored)).dataset)
+    data = experiments.development(next(iter(scored)).dataset)
     urls = [url for file in dataset.source.files.values() for url in file.urls]
     context = {"study": name, "card": data["card"], "url": next(iter(urls), None), "parent": tracking.parent_run(),
-               "digest": experiments.data_digest(data), "dataset": dataset_name}  # fmt: skip
+               "digest": experiments.data_digest(data)}  # fmt: skip
     with tracking.store(name) as (client, experiment_id):
         wanted = {tracking.identity(row) for row, _ in scored.values()}
         known, runs, new = tracking.known_runs(client, experiment_id, wanted), {}, 0
