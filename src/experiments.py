@@ -23,8 +23,11 @@ from src.datasets import examples, split
 from src.errors import LaboratoryError
 from src.params import Experiment
 
-# Code that decides what a training computes: editing any of it makes every trained experiment out of date.
-TRAINING_CODE = ("augmentation.py", "experiments.py", "models.py", "runtime.py", "training.py")
+# Code that decides what a training computes: editing any of it makes every trained experiment of its engine out of date.
+TRAINING_CODE = {
+    "keras": ("augmentation.py", "fitting.py", "models.py", "training.py"),
+    "numpy": ("fitting.py", "models.py", "numpy_network/*.py"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,14 +66,15 @@ def job_of(study, dataset, experiment, repeat, configuration, data, digest):
     rows = len(data["y"]) - split.validation_rows(len(data["y"]), seeded.validation_split)
     weights = multiply_adds(data["card"], seeded)
     batch = rows if seeded.batch_size == "full" else min(seeded.batch_size, rows)
+    threads = runtime.threads_for(weights, batch)
     return Job(
         study=study,
         experiment=experiment,
         repeat=repeat,
         configuration=seeded,
         dataset=dataset,
-        fingerprint=fingerprint(seeded, digest),
-        threads=runtime.threads_for(weights, batch),
+        fingerprint=fingerprint(seeded, digest, threads),
+        threads=threads,
         # The second term stands for what a step costs however small the network is.
         work=seeded.epochs * (3.0 * rows * weights + 1e5 * math.ceil(rows / batch)),
     )
@@ -89,17 +93,29 @@ def multiply_adds(card, experiment):
 
 def check_fits(place, experiment, card):
     """Refuse what only images can have, where the dataset holds none."""
+    if experiment.engine == "numpy":
+        from src.numpy_network import engine
+
+        reason = engine.refuse(experiment, card["task"])
+        if reason:
+            raise LaboratoryError(f"params.yaml: {place}: engine numpy: {reason}")
     for key in ("convolutions", "augmentation"):
         if getattr(experiment, key) and len(card["shape"]) != 3:
             raise LaboratoryError(f"params.yaml: {place}.{key}: expected none, because the dataset {card['name']} holds no "
                                   f"images but examples of shape {tuple(card['shape'])}")  # fmt: skip
 
 
-def fingerprint(experiment, digest):
-    """The identity of a trained result: digest of configuration, development data and training code."""
-    code = [hashlib.sha256(Path(__file__).with_name(name).read_bytes()).hexdigest() for name in TRAINING_CODE]
+def fingerprint(experiment, digest, threads):
+    """The identity of a trained result: digest of configuration, development data, threads and training code."""
     configuration = experiment.model_dump(mode="json", exclude={"repeats"})
-    return hashlib.sha256(json.dumps([configuration, digest, code], sort_keys=True).encode()).hexdigest()[:16]
+    identity = [configuration, digest, threads, code_digests(experiment.engine)]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@lru_cache
+def code_digests(engine):
+    files = [path for name in TRAINING_CODE[engine] for path in sorted(Path(__file__).parent.glob(name))]
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
 
 
 @lru_cache(maxsize=1)
@@ -160,10 +176,14 @@ def run(job, on_block=None):
     A training that fails leaves a manifest that says so: with the fingerprint where it would fail again (the loss is
     no longer a number), without it where another try may help (out of memory, say).
     """
+    from src import fitting
+
     shutil.rmtree(job.folder, ignore_errors=True)
     job.folder.mkdir(parents=True)
     try:
-        model, training, facts = fit(job, on_block)
+        data = development(job.dataset)
+        held_out = split.validation_rows(len(data["y"]), job.configuration.validation_split)
+        model, training, facts = fitting.fit(job.configuration, data, slice(held_out, None), slice(held_out), on_block)
     except Exception as error:  # whatever one experiment does, the others go on; nothing is hidden: it is recorded
         return write_manifest(
             job, {"status": "failed", "failure": f"{type(error).__name__}: {error}", "fingerprint": ""}
@@ -188,54 +208,6 @@ def run(job, on_block=None):
     })  # fmt: skip
 
 
-def fit(job, on_block):
-    """Build and train the network of a job; (model, Training, facts for the manifest)."""
-    from src import models, training
-
-    data, experiment = development(job.dataset), job.configuration
-    card, targets = data["card"], len(data["card"]["classes"]) or data["y"].shape[1]
-    held_out = split.validation_rows(len(data["y"]), experiment.validation_split)
-    rows = len(data["y"]) - held_out
-    scale = models.normalisation(experiment.normalisation, data["x"][held_out:])
-    steps = experiment.epochs * math.ceil(rows / (rows if experiment.batch_size == "full" else experiment.batch_size))
-    model = models.build_model(experiment, card["task"], tuple(card["shape"]), targets, scale)
-    optimizer = models.build_optimizer(experiment, steps)
-    program = program_for(job, model, optimizer, held_out)
-    program.adopt(model, optimizer)
-    facts = {
-        "parameters": model.count_params(),
-        "loss_name": models.loss_name(experiment, card["task"]),
-        "metric": program.names[1],
-        "compile_seconds": program.compile_seconds,
-        "learning_rate": learning_rate_of(experiment, optimizer),
-        "scale": scale,
-        "training_rows": rows,
-        "validation_rows": held_out,
-    }
-    return program.model, training.train(program, experiment, on_block), facts
-
-
-programs = {}  # in a worker: the last compiled program, so that repeats of an experiment share it
-
-
-def program_for(job, model, optimizer, held_out):
-    """The compiled program of the job's experiment: the last one when only the seed differs, else a new one."""
-    import keras
-
-    from src import models, training
-
-    key = job.dataset, job.configuration.model_dump_json(exclude={"seed", "repeats"})
-    if key not in programs:
-        programs.clear()
-        keras.backend.clear_session()  # also collects what the last program held
-        x, y, card = (development(job.dataset)[part] for part in ("x", "y", "card"))
-        y = training.encode_targets(y, models.loss_name(job.configuration, card["task"]), model.output_shape[-1])
-        parts = training.Data(x[held_out:], y[held_out:], x[:held_out], y[:held_out])
-        loss, metric = models.build_loss(job.configuration, card["task"]), training.metric_of(card["task"], y)
-        programs[key] = training.EpochProgram(model, optimizer, loss, metric, parts, job.configuration)
-    return programs[key]
-
-
 def load_model(job, manifest):
     """The trained network of a job, rebuilt from its configuration and weights. Imports TensorFlow."""
     from src import models
@@ -256,14 +228,6 @@ def apply(job, manifest, x, y):
     loss_name = models.loss_name(job.configuration, task)
     targets = training.encode_targets(y, loss_name, model.output_shape[-1])
     return training.outputs_and_loss(model, models.build_loss(job.configuration, task), x, targets)
-
-
-def learning_rate_of(experiment, optimizer):
-    """The learning rate as the table shows it: a number, or the schedule's name and start."""
-    rate = experiment.learning_rate
-    if isinstance(rate, dict):
-        return f"{rate['name']}({rate.get('initial_learning_rate', rate.get('values'))})"
-    return rate if rate is not None else float(optimizer.learning_rate)
 
 
 def write_manifest(job, facts):

@@ -137,6 +137,7 @@ class EarlyStopping(Frozen):
 class Experiment(Frozen):
     """One fully resolved configuration. Lists under per-layer keys count the hidden layers."""
 
+    engine: Literal["keras", "numpy"]
     convolutions: list[Convolution]
     hidden_layers: list[Positive]
     activation: one_or_per_layer(lambda value: named("activation", value))
@@ -153,6 +154,7 @@ class Experiment(Frozen):
     loss: Annotated[Any, AfterValidator(optional_keras("loss"))]
     optimizer: Annotated[Any, AfterValidator(check_optimizer)]
     learning_rate: Annotated[Any, AfterValidator(check_learning_rate)]
+    weight_decay: NonNegative
     batch_size: Annotated[Any, BeforeValidator(check_batch_size)]
     epochs: Positive
     validation_split: Fraction
@@ -255,11 +257,15 @@ class Npz(Source):
 
 
 class Csv(Source):
-    """Comma-separated numbers with a header; `target` names the column to predict."""
+    """Comma-separated numbers with a header; `target` names the column to predict.
+
+    stand_in: generated samples to use, with a note, where the files are nowhere to be found.
+    """
 
     format: Literal["csv"]
     files: roles(("train",), ("test",))
     target: str
+    stand_in: Gaps | None = None
 
 
 class CifarArchive(Source):

@@ -116,22 +116,33 @@ def not_a_number(values, first):
     return f"the loss was {values[bad[0], 0]} in epoch {first + bad[0] + 1}" if len(bad) else ""
 
 
+def batch_rows(experiment, rows):
+    """Rows of a batch: the experiment's batch_size, at most all rows."""
+    return rows if experiment.batch_size == "full" else min(experiment.batch_size, rows)
+
+
+def block_length(experiment, rows):
+    """Epochs of a block: as many as make about STEPS_PER_BLOCK steps, at least one."""
+    return min(experiment.epochs, max(1, STEPS_PER_BLOCK // math.ceil(rows / batch_rows(experiment, rows))))
+
+
 class EpochProgram:
     """A block of epochs as one compiled function; calling it trains the model and returns the block's curves.
 
-    metric: (name, function), see `metric_of`; experiment supplies batch_size, epochs and augmentation. Repeats under
-    other seeds use one program: `adopt` gives it new initial weights, and nothing is compiled again.
+    metric: (name, function), see `metric_of`; experiment supplies batch_size, epochs, augmentation and whether weights
+    decay. Trainings that differ in numbers only use one program: `load` gives it other rows of the same shapes, `adopt`
+    new initial weights, another learning rate and weight decay, and nothing is compiled again.
     """
 
     def __init__(self, model, optimizer, loss, metric, data, experiment):
         self.model, self.optimizer, self.loss, self.metric = model, optimizer, loss, metric[1]
         self.names = ["loss", metric[0], "val_loss", f"val_{metric[0]}"]
         self.rows, self.augmentation = len(data.y_train), experiment.augmentation
-        self.batch = self.rows if experiment.batch_size == "full" else min(experiment.batch_size, self.rows)
-        self.block = min(experiment.epochs, max(1, STEPS_PER_BLOCK // math.ceil(self.rows / self.batch)))
-        # One at a time: of sparse features only the part being copied is ever dense twice.
-        self.x, self.y = tf.constant(dense(data.x_train)), tf.constant(data.y_train)
-        self.x_validation, self.y_validation = tf.constant(dense(data.x_validation)), tf.constant(data.y_validation)
+        self.batch = batch_rows(experiment, self.rows)
+        self.block = block_length(experiment, self.rows)
+        self.decays, self.weight_decay = experiment.weight_decay > 0, experiment.weight_decay
+        self.tensors, self.loaded = None, None
+        self.load(data)
         optimizer.build(model.trainable_variables)
         self.variables = [variable.value for variable in (*model.variables, *optimizer.variables)]
         # XLA's convolutions on a CPU take 50 times as long as those of the plain graph.
@@ -142,14 +153,29 @@ class EpochProgram:
         self(np.zeros((self.block, self.rows), np.int32), 0, 0, 0)  # compiles; no epoch, so nothing is trained
         self.compile_seconds = time.time() - started
 
-    def adopt(self, model, optimizer):
-        """Begin again with the weights, random states and moments of another model and optimizer of the same form."""
+    def load(self, data, key=None):
+        """Bring the rows into memory as tensors, unless the rows of this key are there already."""
+        if self.tensors is not None and self.loaded in (None, key):  # None: the rows the program was made with
+            self.loaded = key
+            return
+        self.tensors = None  # free the old rows first
+        parts = (data.x_train, data.y_train, data.x_validation, data.y_validation)
+        self.tensors = [tf.constant(dense(part)) for part in parts]
+        self.loaded = key
+
+    def adopt(self, model, optimizer, weight_decay=0.0):
+        """Begin again with the weights, random states, moments and rates of another model and optimizer of the same form."""
         optimizer.build(model.trainable_variables)
         self.set_state([variable.value for variable in (*model.variables, *optimizer.variables)])
+        self.weight_decay = weight_decay
 
     def __call__(self, orders, first, count, seed):
         """Train `count` epochs numbered from `first` in the row orders [block, rows]; curves float32 [count, 4]."""
-        arguments = [tf.constant(value) for value in (orders, first, count, seed)]
+        arguments = [
+            self.tensors,
+            *map(tf.constant, (orders, first, count, seed)),
+            tf.constant(self.weight_decay, tf.float32),
+        ]
         try:
             # The context matters while the first call traces the function.
             with fast_random_numbers() if self.compiled_with == "XLA" else nullcontext():
@@ -162,7 +188,9 @@ class EpochProgram:
             self.compiled_with, self.function = "graph", tf.function(self.epochs)
             return self(orders, first, count, seed)
 
-    def epochs(self, orders, first, count, seed):
+    def epochs(self, tensors, orders, first, count, seed, weight_decay):
+        self.x, self.y, self.x_validation, self.y_validation = tensors  # symbolic, while this is traced
+        self.decay = weight_decay
         curves, index = tf.zeros((self.block, 4)), 0
         while index < count:  # not tf.range(count): XLA would compile anew for every count
             trained = self.train_epoch(orders[index], first + index, seed)
@@ -195,6 +223,9 @@ class EpochProgram:
             predictions = self.model(x, training=True)
             value = self.loss(y, predictions) + self.penalties()
         gradients = tape.gradient(value, self.model.trainable_variables)
+        if self.decays:
+            weights = self.model.trainable_variables
+            gradients = [gradient + self.decay * weight for gradient, weight in zip(gradients, weights)]
         self.optimizer.apply(gradients, self.model.trainable_variables)
         return tf.stack([value, tf.reduce_mean(self.metric(y, predictions))])
 

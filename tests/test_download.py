@@ -161,3 +161,37 @@ def test_own_files_need_no_checksum_but_must_not_be_empty(tmp_path):
     (tmp_path / "own/mine.csv").write_text("x,y\n1,3\n")
     fetch(tmp_path, described)
     assert (tmp_path / "raw/mine.csv").read_text() == "x,y\n1,3\n", "an edited file is taken anew"
+
+
+def test_a_mirror_may_keep_the_files_in_a_folder_named_like_the_dataset(tmp_path):
+    (tmp_path / "mirror").mkdir()
+    fill(tmp_path / "mirror" / "mine")
+    fetch(tmp_path, dataset(), str(tmp_path / "mirror"))
+    assert names(tmp_path / "raw") == ["one.gz", "two.gz"]
+
+
+def table():
+    source = {"format": "csv", "target": "y", "files": {"train": {"name": "t.csv", "sha256": sha256(GOOD)}},
+              "stand_in": {"format": "gaps", "rows": 20}}  # fmt: skip
+    fields = {"title": "t", "task": "regression", "split": {"test": 0.2}, "source": source}
+    return params.Dataset.model_validate(fields)
+
+
+def test_generated_samples_stand_in_for_absent_files_and_say_so(tmp_path):
+    source, note = fetch(tmp_path, table())
+    assert source["format"] == "gaps" and source["rows"] == 20
+    assert "t.csv" in note and "stand in" in note
+
+
+def test_generated_samples_never_stand_in_for_a_damaged_file(tmp_path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "t.csv").write_bytes(OTHER)
+    with pytest.raises(LaboratoryError, match=r"t\.csv.*damaged or another file"):
+        fetch(tmp_path, table())
+
+
+def test_the_files_go_before_generated_samples(tmp_path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "t.csv").write_bytes(GOOD)
+    source, note = fetch(tmp_path, table())
+    assert source["format"] == "csv" and not note

@@ -12,10 +12,10 @@ ROWS, FEATURES, CLASSES, BATCH = 44, 5, 3, 16  # two full batches and a rest of 
 def experiment(**overrides):
     """A small resolved experiment."""
     base = {
-        "convolutions": [], "hidden_layers": [6], "activation": "tanh", "output_activation": None, "kernel_initializer": "GlorotUniform",
+        "engine": "keras", "convolutions": [], "hidden_layers": [6], "activation": "tanh", "output_activation": None, "kernel_initializer": "GlorotUniform",
         "normalisation": "standardise", "input_noise": 0, "gaussian_noise": 0, "dropout": 0, "batch_normalization": False,
         "kernel_regularizer": None, "kernel_constraint": None, "augmentation": None, "loss": None, "optimizer": "SGD",
-        "learning_rate": 0.05, "batch_size": BATCH, "epochs": 3, "validation_split": 0.2, "early_stopping": None,
+        "learning_rate": 0.05, "weight_decay": 0, "batch_size": BATCH, "epochs": 3, "validation_split": 0.2, "early_stopping": None,
         "repeats": 1, "seed": 7,
     }  # fmt: skip
     return params.Experiment.model_validate(base | overrides)
@@ -30,7 +30,7 @@ def rows(task="classification", count=ROWS + 20):
 
 
 def program(configuration, task="classification", shape=(FEATURES,), data=None, classes=CLASSES):
-    """An EpochProgram for the configuration, as `experiments.fit` builds it."""
+    """An EpochProgram for the configuration, as `fitting.fit` builds it."""
     from src import models, training
 
     x, y = data or rows(task)
@@ -340,3 +340,78 @@ def test_zoom_changes_the_size_by_the_stated_fraction(tensorflow):
     square[:, 8:24, 8:24] = 1
     sides = np.sqrt(augmented(tensorflow, square, zoom=0.25).sum((1, 2, 3)))
     assert 11.5 < sides.min() < 13.5 and 18.5 < sides.max() < 20.5
+
+
+def fitted(configuration, data, training_rows=slice(20, None), validation_rows=slice(20)):
+    """(final weights, compile seconds) of one training through `fitting.fit`."""
+    from src import fitting
+
+    model, _, facts = fitting.fit(configuration, data, training_rows, validation_rows)
+    return [weight.numpy() for weight in model.weights], facts["compile_seconds"]
+
+
+def table(task="classification"):
+    x, y = rows(task)
+    card = {
+        "name": "table",
+        "task": task,
+        "shape": [FEATURES],
+        "classes": list("abc") if task == "classification" else [],
+    }
+    return {"x": x, "y": y, "card": card}
+
+
+OTHER_NUMBERS = [
+    {"learning_rate": 0.01}, {"seed": 8}, {"early_stopping": {"patience": 2}}, {"weight_decay": 0.02}, {"epochs": 4},
+]  # fmt: skip
+
+
+def test_experiments_that_differ_in_numbers_share_a_program_and_get_their_own_results(tensorflow):
+    """Bit for bit what each gives with a program compiled for it alone."""
+    from src import fitting
+
+    base = {"optimizer": "adam", "weight_decay": 0.01, "dropout": 0.2, "epochs": 5, "batch_size": 4}
+    data = table()
+    data["x"], data["y"] = np.tile(data["x"], (40, 1)), np.tile(data["y"], 40)  # so many that a block is one epoch
+    for overrides in OTHER_NUMBERS:
+        changed = experiment(**base | overrides)
+        fitting.programs.clear()
+        alone, compiled = fitted(changed, data)
+        assert compiled > 0
+        fitting.programs.clear()
+        first, _ = fitted(experiment(**base), data)
+        shared, compiled = fitted(changed, data)
+        assert compiled == 0, overrides
+        for one, other in zip(alone, shared, strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert any((one != other).any() for one, other in zip(first, shared))
+
+
+def test_folds_share_a_program(tensorflow):
+    from src import fitting
+
+    data, numbers = table("regression"), np.arange(64)
+    configuration = experiment(normalisation="none", loss="MeanSquaredError")
+    folds = [(numbers[numbers % 4 != k], numbers[numbers % 4 == k]) for k in (0, 1)]
+    fitting.programs.clear()
+    fitted(configuration, data, *folds[0])
+    shared, compiled = fitted(configuration, data, *folds[1])
+    fitting.programs.clear()
+    alone, _ = fitted(configuration, data, *folds[1])
+    assert compiled == 0
+    for one, other in zip(alone, shared, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_weight_decay_is_an_l2_penalty_of_half_of_it_on_every_weight(tensorflow):
+    """PyTorch's definition (torch.optim.SGD: g + weight_decay * w), checked against one step by hand."""
+    configuration = experiment(weight_decay=0.3, batch_size="full", epochs=1, learning_rate=0.1)
+    plain = experiment(batch_size="full", epochs=1, learning_rate=0.1)
+    steps = []
+    for each in (configuration, plain):
+        built, _ = program(each)
+        before = [weight.numpy() for weight in built.model.trainable_weights]
+        built(np.zeros((1, ROWS), np.int32), 0, 1, 0)
+        steps.append([after.numpy() - start for after, start in zip(built.model.trainable_weights, before)])
+    for decayed, undecayed, start in zip(*steps, before, strict=True):
+        np.testing.assert_allclose(decayed, undecayed - 0.1 * 0.3 * start, atol=1e-6)

@@ -1,7 +1,7 @@
 """Fetch a dataset's files: verified by checksum, whole or not at all, never silently replaced by something else.
 
 Sources in order: what data/raw already holds, the user's own files in data/own, the mirror in $DATASETS_MIRROR
-(a folder or a URL), the canonical URLs.
+(a folder or a URL; files lie in it or in its folder named like the dataset), the canonical URLs.
 """
 
 import os
@@ -22,11 +22,16 @@ def fetch(name, dataset, raw, own, mirror):
     """Bring every file of a dataset into the folder `raw`.
 
     own: the folder of the user's files; mirror: a folder, a URL, or None.
-    Returns (source, note): the dataset's own source and '', or a stand-in that the mirror declares and its note.
-    Raises LaboratoryError naming the file and everything that was tried.
+    Returns (source, note): the dataset's own source and '', or a stand-in that the mirror or params.yaml declares, and
+    what it is. Raises LaboratoryError naming the file and everything that was tried.
     """
     raw = Path(raw)
     raw.mkdir(parents=True, exist_ok=True)
+    mirror = folder_in(mirror, name, dataset.source.files.values())
+    generated = getattr(dataset.source, "stand_in", None)
+    if generated and not any(found(file, raw, own, mirror) for file in dataset.source.files.values()):
+        names = ", ".join(file.name for file in dataset.source.files.values())
+        return generated.model_dump(mode="json"), f"generated samples stand in for {names}, which were not found"
     stand_in = find_stand_in(name, dataset, raw, own, mirror)
     if stand_in:
         file = {"name": stand_in["file"], "urls": [], "sha256": stand_in["sha256"]}
@@ -42,10 +47,19 @@ def fetch(name, dataset, raw, own, mirror):
 def find_stand_in(name, dataset, raw, own, mirror):
     """What the mirror's mirror.yaml offers for a dataset whose canonical file it lacks; None when it is not needed."""
     declared = mirror_declarations(mirror).get(name)
-    has_all = all(
-        any(exists(place, file.name) for place in (raw, own, mirror) if place) for file in dataset.source.files.values()
-    )
+    has_all = all(found(file, raw, own, mirror) for file in dataset.source.files.values())
     return None if has_all else declared
+
+
+def found(file, *places):
+    """Whether one of the places (folders, URLs or None) holds the file."""
+    return any(exists(place, file.name) for place in places if place)
+
+
+def folder_in(mirror, name, files):
+    """The mirror's folder named like the dataset where the files lie in it; else the mirror itself."""
+    inner = mirror and (f"{mirror}/{name}" if is_url(mirror) else Path(mirror, name))
+    return inner if inner and any(exists(inner, file.name) for file in files) else mirror
 
 
 def mirror_declarations(mirror):
