@@ -12,7 +12,7 @@ import numpy as np
 from src import models, training
 
 # Settings that a compiled program takes as inputs, or that do not concern it.
-INPUTS = {"seed", "repeats", "epochs", "early_stopping", "validation_split"}
+INPUTS = {"seed", "repeats", "epochs", "early_stopping", "validation_split", "training_rows"}
 
 
 def fit(experiment, data, training_rows, validation_rows, on_block=None):

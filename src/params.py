@@ -158,6 +158,7 @@ class Experiment(Frozen):
     batch_size: Annotated[Any, BeforeValidator(check_batch_size)]
     epochs: Positive
     validation_split: Fraction
+    training_rows: Positive | None
     early_stopping: EarlyStopping | None
     repeats: Positive
     seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)]

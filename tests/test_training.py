@@ -15,7 +15,7 @@ def experiment(**overrides):
         "engine": "keras", "convolutions": [], "hidden_layers": [6], "activation": "tanh", "output_activation": None, "kernel_initializer": "GlorotUniform",
         "normalisation": "standardise", "input_noise": 0, "gaussian_noise": 0, "dropout": 0, "batch_normalization": False,
         "kernel_regularizer": None, "kernel_constraint": None, "augmentation": None, "loss": None, "optimizer": "SGD",
-        "learning_rate": 0.05, "weight_decay": 0, "batch_size": BATCH, "epochs": 3, "validation_split": 0.2, "early_stopping": None,
+        "learning_rate": 0.05, "weight_decay": 0, "batch_size": BATCH, "epochs": 3, "validation_split": 0.2, "training_rows": None, "early_stopping": None,
         "repeats": 1, "seed": 7,
     }  # fmt: skip
     return params.Experiment.model_validate(base | overrides)
