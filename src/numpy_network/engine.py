@@ -107,6 +107,7 @@ def refusals(experiment, task):
     yield "loss", unknown("loss", experiment.loss, LOSSES)
     yield "optimizer", unknown("optimizer", experiment.optimizer, OPTIMIZERS)
     yield "optimizer", experiment.optimizer.get("momentum") == 1 and "needs a momentum below 1"
+    yield "weight_decay", experiment.weight_decay and "has L1 and L2 penalties instead (kernel_regularizer); write 0"
     yield "learning_rate", isinstance(experiment.learning_rate, dict) and "has no schedules; write a number"
 
 
