@@ -226,12 +226,11 @@ def load_model(job, manifest):
     return model
 
 
-def apply(job, manifest, x, y):
-    """Outputs of a trained network on x, float32 [rows, units], and its loss there (penalties included, as Keras does)."""
+def apply(model, job, x, y):
+    """Outputs of a job's trained network on x, float32 [rows, units], and its loss there (penalties included, as in Keras)."""
     from src import models, training
 
     task = development(job.dataset)["card"]["task"]
-    model = load_model(job, manifest)
     loss_name = models.loss_name(job.configuration, task)
     targets = training.encode_targets(y, loss_name, model.output_shape[-1])
     return training.outputs_and_loss(model, models.build_loss(job.configuration, task), x, targets)

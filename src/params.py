@@ -17,7 +17,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
 Positive = Annotated[int, Field(gt=0, strict=True)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Question = Literal["how_long", "accuracy", "confusion", "overfitting", "strategy", "best_result", "learned"]
+Question = Literal["how_long", "accuracy", "confusion", "overfitting", "strategy", "best_result", "learned",
+                   "times", "cures", "fit", "examples"]  # fmt: skip
 
 
 class Frozen(BaseModel):
@@ -313,11 +314,61 @@ class Dataset(Frozen):
 
 # ---------------------------------------------------------------- studies
 
+MEASURES = (
+    "train_loss", "train_accuracy", "train_mse", "val_loss", "val_accuracy", "val_mse", "test_loss", "test_accuracy",
+    "test_mse", "training_seconds", "parameters", "epochs_run", "weight_norm",
+    "seconds_per_epoch", "final_loss", "final_val_loss", "early_val_accuracy", "best_epoch", "rise", "gap",
+)  # fmt: skip
+COMPARISONS = ("highest_first", "highest", "lowest", "equal")
+
+
+class Claim(Frozen):
+    """A statement of a document, to be held against the results (src/claims.py).
+
+    Either `of` names an experiment (or `chosen`) and one of quoted, at_least, at_most gives a value; or one of
+    highest_first, equal lists experiments; or highest, lowest names one, `among` the others (default: all).
+    """
+
+    source: str
+    statement: str
+    measure: Literal[MEASURES]
+    of: Name | None = None
+    quoted: float | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    highest_first: Annotated[list[Name], Field(min_length=2)] | None = None
+    equal: Annotated[list[Name], Field(min_length=2)] | None = None
+    highest: Name | None = None
+    lowest: Name | None = None
+    among: list[Name] = []
+    within: NonNegative | None = None
+
+    @model_validator(mode="after")
+    def says_one_thing(self):
+        kinds = [kind for kind in ("quoted", "at_least", "at_most", *COMPARISONS) if getattr(self, kind) is not None]
+        if len(kinds) != 1 or (self.of is None) != (kinds[0] in COMPARISONS):
+            raise ValueError("expected `of` with one of quoted, at_least, at_most; or one of highest_first, equal, "
+                             f"highest, lowest; received {', '.join(kinds) or 'none of them'}")  # fmt: skip
+        return self
+
+    @property
+    def kind(self):
+        return next(kind for kind in ("quoted", "at_least", "at_most", *COMPARISONS) if getattr(self, kind) is not None)
+
+    @property
+    def experiments(self):
+        """The experiments it is about, the first one first."""
+        if self.of:
+            return [self.of]
+        named = getattr(self, self.kind)
+        return named if isinstance(named, list) else [named, *(name for name in self.among if name != named)]
+
 
 class Study(Frozen):
     title: str
     dataset: str
     questions: list[Question]
+    claims: list[Claim]
     defaults: dict[str, Any]
     experiments: dict[Name, Experiment] = Field(min_length=1)
 
@@ -389,7 +440,21 @@ def resolve_study(file, name, study, base):
         if not isinstance(overrides, dict):
             raise LaboratoryError(f"{place}.experiments.{key}: expected a mapping of overrides, received {overrides!r}")
         experiments[key] = check(Experiment, base | defaults | overrides, f"{place}.experiments.{key}")
+    if isinstance(study.get("claims"), list):
+        study = study | {
+            "claims": [single for claim in study["claims"] for single in resolve_claim(claim, experiments)]
+        }
     return study | {"experiments": experiments}
+
+
+def resolve_claim(claim, experiments):
+    """A claim with several quoted values becomes one a measure; that one is highest or lowest, one about all others."""
+    if not isinstance(claim, dict):
+        return [claim]
+    if isinstance(claim.get("quoted"), dict):
+        return [claim | {"measure": measure, "quoted": value} for measure, value in claim["quoted"].items()]
+    alone = ("highest" in claim or "lowest" in claim) and not claim.get("among")
+    return [claim | {"among": list(experiments)} if alone else claim]
 
 
 def check_study(place, study, params):
@@ -397,10 +462,19 @@ def check_study(place, study, params):
     if study.dataset not in params.datasets:
         raise LaboratoryError(f"{place}.dataset: expected one of {', '.join(params.datasets)}, received "
                               f"'{study.dataset}'{closest(study.dataset, params.datasets)}")  # fmt: skip
+    for index, claim in enumerate(study.claims):
+        for name in claim.experiments:
+            if name not in study.experiments and not (claim.of and name == "chosen"):
+                raise LaboratoryError(f"{place}.claims.{index}: expected an experiment of the study, received "
+                                      f"'{name}'{closest(name, study.experiments)} ({claim.statement})")  # fmt: skip
     task = params.datasets[study.dataset].task
     for name, experiment in study.experiments.items():
         if task == "regression":
             refuse_classification(f"{place}.experiments.{name}", experiment)
+    unanswerable = {"classification": ("fit",), "regression": ("confusion", "examples")}[task]
+    for question in study.questions:
+        if question in unanswerable:
+            raise LaboratoryError(f"{place}.questions: '{question}' has no answer where the dataset's task is {task}")
 
 
 def refuse_classification(place, experiment):

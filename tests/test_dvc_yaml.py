@@ -103,7 +103,7 @@ def test_the_report_reads_of_a_study_what_it_lists():
     tree = ast.parse((ROOT / "src/stages/report.py").read_text())
     read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
             and node.value.id == "study"}  # fmt: skip
-    assert read - {"dataset"} == {"title", "questions"}  # the dataset stands in its deps
+    assert read - {"dataset"} == {"title", "questions", "claims"}  # the dataset stands in its deps
     assert listed("report", "studies.digits.title") and listed("report", "studies.digits.questions")
 
 
