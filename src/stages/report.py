@@ -37,9 +37,9 @@ def main():
 
 
 def write(folder, name, study, found, card, predictions, x, y):
-    """Everything under reports/STUDY."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    """Everything under reports/STUDY but the notebook."""
+    shutil.rmtree(folder / "figures", ignore_errors=True)  # the notebook beside it is another stage's
+    folder.mkdir(parents=True, exist_ok=True)
     answered = answers.answer(found, study.questions)
     repeats = max(entry["repeats"] for entry in found.summary)
     text = page.markdown(

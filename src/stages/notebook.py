@@ -1,0 +1,81 @@
+"""python -m src.stages.notebook STUDY: build the notebook to hand in, run it, and write reports/STUDY/notebook.ipynb.
+
+Running it needs no network: before its first cell keras.datasets is given the arrays of data/processed (this is not
+stored: the notebook itself stays plain). A notebook whose code and data are those of the last run keeps its outputs; only
+its words are written anew. Delete the file to run it again.
+"""
+
+import argparse
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import nbformat
+import numpy as np
+from tqdm import tqdm
+
+from src import params, results
+from src.datasets import examples
+from src.errors import command
+from src.report import answers, execution, notebook, tables
+
+
+@command
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("study", help="a name under studies: in params.yaml, e.g. digits")
+    name = parser.parse_args().study
+    study = material(name, params.load())
+    built, path = notebook.build(study), Path("reports", name, "notebook.ipynb")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if study.chosen:
+        run(built, path, study)
+    path.write_text(notebook.text_of(built))
+    if study.chosen is None:
+        sys.exit(f"error: {name}: no experiment finished, so the notebook trains nothing; the report says why")
+    there, here = study.summary[f"test_{study.metric}"], execution.score_of(built)
+    print(f"{name}: {path}: test {study.metric} {here:.4g}, the laboratory's {there:.4g}")
+
+
+def material(name, settings):
+    """The study's results and data as notebook.Study."""
+    study = settings.study(name)
+    dataset, folder = settings.dataset(study.dataset), Path("data/processed", study.dataset)
+    rows, card = results.load(name), examples.load_card(folder)
+    metric = "accuracy" if card["classes"] else "mse"
+    histories = {(row["experiment"], row["repeat"]): results.load_history(name, row) for row in rows
+                 if row["status"] == "finished"}  # fmt: skip
+    test_count = len(np.load(Path("data/split", study.dataset, "test.npz"))["rows"])
+    found = answers.Results(rows, histories, metric, test_count)
+    return notebook.Study(
+        name=name, title=study.title, chosen=found.chosen,
+        summary=next((entry for entry in found.summary if entry["chosen"]), None), card=card, dataset=dataset,
+        seed=settings.seed if dataset.split.seed is None else dataset.split.seed,
+        x=np.load(folder / "x.npy", mmap_mode="r") if (folder / "x.npy").exists() else None,
+        y=np.load(folder / "y.npy"), table=tables.comparison(rows, metric), answers=answers.answer(found, study.questions),
+    )  # fmt: skip
+
+
+def run(built, path, study):
+    """Execute the notebook in the dataset's folder, or take over the outputs of an earlier run of the same code."""
+    folder = Path("data/processed", study.card["name"])
+    versions = {package: version(package) for package in ("keras", "numpy", "tensorflow")}
+    built.metadata["fingerprint"] = execution.fingerprint(built, folder.glob("[xy].np?"), versions)
+    earlier = nbformat.read(path, as_version=4) if path.exists() else None
+    if earlier and earlier.metadata.get("fingerprint") == built.metadata["fingerprint"]:
+        execution.copy_outputs(earlier, built)
+        return print(f"{study.name}: the notebook's code and data are unchanged, its outputs are kept")
+    started = time.time()
+    print(
+        f"{study.name}: running the notebook: {study.chosen['experiment']}, {study.chosen['configuration']['epochs']} epochs"
+    )
+    hidden = execution.prelude(study.card, study.dataset.source.format)
+    execution.execute(
+        built, hidden, folder, lambda cells: tqdm(cells, f"{study.name}: cells", disable=None, leave=False)
+    )
+    print(f"{study.name}: the notebook ran for {time.time() - started:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
