@@ -6,6 +6,7 @@ The source expects the arrays x_train, y_train, x_val and y_val (notebook.py wri
 
 import math
 from dataclasses import dataclass
+from textwrap import indent
 
 from src.errors import LaboratoryError
 from src.params import PER_LAYER, EarlyStopping
@@ -18,6 +19,7 @@ HANDLED = frozenset([
 ])  # fmt: skip
 TAKE_LABELS = ("SparseCategoricalCrossentropy", "CategoricalGeneralizedCrossEntropy")
 ACTIVATION_LAYERS = {"elu": "ELU", "leaky_relu": "LeakyReLU", "relu": "ReLU", "softmax": "Softmax"}
+WIDTH = 100  # of a line of source
 STEPS_AT_ONCE = 100  # batches Keras trains before it returns to Python; pays where batches are small
 # Fewer steps than this in an epoch, and `fit` spends its time between the epochs.
 SHORT_EPOCH, LINES_OF_OUTPUT = 10, 100
@@ -70,14 +72,12 @@ def literal(value):
 
 
 def layer(name, *positional, **named):
-    """'keras.layers.NAME(...)' with the arguments that are not None."""
+    """'keras.layers.NAME(...)' with the arguments that are not None; one a line where they are many."""
     arguments = [*map(str, positional), *(f"{key}={value}" for key, value in named.items() if value is not None)]
-    return f"keras.layers.{name}({', '.join(arguments)})"
-
-
-def snake_case(name):
-    """HeNormal -> he_normal, a name Keras takes as well."""
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+    line = f"keras.layers.{name}({', '.join(arguments)})"
+    if len(line) <= WIDTH:
+        return line
+    return "\n".join([f"keras.layers.{name}(", *(f"    {argument}," for argument in arguments), ")"])
 
 
 # ---------------------------------------------------------------- the network
@@ -100,9 +100,8 @@ def network(configuration, loss, data):
     for index, units in enumerate(configuration["hidden_layers"]):
         layers += hidden_layers(units, {key: per_layer(configuration, key, index) for key in PER_LAYER}, configuration)
     layers += output_layers(configuration, loss, data)
-    return "\n".join(
-        [*before, "model = keras.Sequential([", *(f"    {line}," for line in layers), "])", "model.summary()"]
-    )
+    body = [indent(f"{source},", "    ") for source in layers]
+    return "\n".join([*before, "model = keras.Sequential([", *body, "])", "model.summary()"])
 
 
 def images_needed(configuration):
@@ -182,13 +181,11 @@ def hidden_layers(units, options, configuration):
 def kernel(configuration, regularizer=None):
     """Initializer and penalties of a layer, as source; None for what Keras does anyway."""
     initializer = configuration["kernel_initializer"]
-    by_name = literal(snake_case(initializer["name"])) if len(initializer) == 1 else None
+    usual = initializer == {"name": "GlorotUniform"}
     found = {
-        "kernel_initializer": by_name or keras_object("keras.initializers", initializer),
+        "kernel_initializer": None if usual else keras_object("keras.initializers", initializer),
         "kernel_regularizer": keras_object("keras.regularizers", regularizer),
     }
-    if initializer == {"name": "GlorotUniform"}:
-        found["kernel_initializer"] = None
     if configuration.get("weight_decay"):
         own = found["kernel_regularizer"]
         both = f"lambda kernel: {own}(kernel) + weight_decay(kernel)" if own else "weight_decay"
@@ -297,7 +294,7 @@ def batched(configuration, passes):
         f"# One of Keras's epochs is {passes} passes over the rows here: between its epochs Keras takes longer than for a pass.",
         "batches = tf.data.Dataset.from_tensor_slices((x_train, y_train)).cache().shuffle(len(x_train))",
         f"batches = batches.batch({batch(configuration)}).repeat({passes})",
-    ], "batches"
+    ], "batches, shuffle=False"
 
 
 def speed(configuration, steps, passes):

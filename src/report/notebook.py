@@ -62,8 +62,8 @@ plt.show()"""
 
 
 @dataclass
-class Study:
-    """What the notebook of a study is made from: plain data."""
+class Material:
+    """What the notebook of a study is made from."""
 
     name: str
     title: str
@@ -82,14 +82,14 @@ class Study:
         return "accuracy" if self.card["classes"] else "mse"
 
 
-def build(study):
+def build(material):
     """The notebook, not executed yet: an nbformat NotebookNode. Raises LaboratoryError for an unknown experiment key."""
-    cells = [v4.new_markdown_cell(introduction(study))]
-    if study.chosen:
-        cells += program(study)
-        cells.append(v4.new_markdown_cell(reported(study)))
-    cells.append(v4.new_markdown_cell(f"## All experiments\n\n{markdown_table(study.table)}"))
-    questions = "\n\n".join(f"### {item['asked']}\n\n{item['answer']}" for item in study.answers)
+    cells = [v4.new_markdown_cell(introduction(material))]
+    if material.chosen:
+        cells += program(material)
+        cells.append(v4.new_markdown_cell(reported(material)))
+    cells.append(v4.new_markdown_cell(f"## All experiments\n\n{markdown_table(material.table)}"))
+    questions = "\n\n".join(f"### {item['asked']}\n\n{item['answer']}" for item in material.answers)
     cells.append(v4.new_markdown_cell(f"## Questions and answers\n\n{questions}"))
     for position, cell in enumerate(cells):
         cell["id"] = f"cell-{position}"  # nbformat's own are random
@@ -97,143 +97,143 @@ def build(study):
     return v4.new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
 
 
-def introduction(study):
-    title = f"# {study.title}"
-    if study.chosen is None:
-        return f"{title}\n\nNo experiment of the study `{study.name}` finished, so there is nothing to train here."
-    note = f" The laboratory's copy of the data: {study.card['note']}." if study.card.get("note") else ""
-    return (f"{title}\n\nThis notebook trains the network **{study.chosen['experiment']}** on {study.card['title']} with plain "
-            f"Keras and tests it. Of the {len(study.table)} experiments of the study `{study.name}` it was the best by its "
-            f"validation {metric_name(study)}; the table of all experiments and the answers to the questions are at the end."
+def introduction(material):
+    title = f"# {material.title}"
+    if material.chosen is None:
+        return f"{title}\n\nNo experiment of the study `{material.name}` finished, so there is nothing to train here."
+    note = f" The laboratory's copy of the data: {material.card['note']}." if material.card.get("note") else ""
+    return (f"{title}\n\nThis notebook trains the network **{material.chosen['experiment']}** on {material.card['title']} with plain "
+            f"Keras and tests it. Of the {len(material.table)} experiments of the study `{material.name}` it was the best by its "
+            f"validation {metric_name(material)}; the table of all experiments and the answers to the questions are at the end."
             f"{note}")  # fmt: skip
 
 
-def metric_name(study):
-    return "accuracy" if study.metric == "accuracy" else "mean squared error"
+def metric_name(material):
+    return "accuracy" if material.metric == "accuracy" else "mean squared error"
 
 
 # ---------------------------------------------------------------- the program
 
 
-def program(study):
+def program(material):
     """The cells that train and test the chosen experiment."""
-    configuration, loss = study.chosen["configuration"], study.chosen["loss"]
+    configuration, loss = material.chosen["configuration"], material.chosen["loss"]
     keras_code.check_known(configuration)
-    data = data_of(study)
+    data = data_of(material)
     passes = keras_code.passes_at_once(configuration, data)
     markdown, code = v4.new_markdown_cell, v4.new_code_cell
     return [
-        code(imports(study, passes)),
+        code(imports(material, passes)),
         markdown("## Data"),
-        code(loading(study)),
-        code(validation(study, data)),
+        code(loading(material)),
+        code(validation(material, data)),
         markdown("## Network"),
         code(keras_code.network(configuration, loss, data)),
         markdown("## Training"),
         code(keras_code.training(configuration, loss, data)),
         markdown("## Learning curves"),
-        code(curves(study, passes)),
+        code(curves(material, passes)),
         markdown("## Confusion matrix" if data.classes else "## Predictions"),
-        code(test_figure(study, data)),
+        code(test_figure(material, data)),
         markdown("## Test"),
-        code(score(study)),
+        code(score(material)),
     ]
 
 
-def data_of(study):
+def data_of(material):
     """keras_code.Data: what the network's source must know of the arrays."""
-    shape, name, source = tuple(study.card["shape"]), study.card["name"], study.dataset.source
+    shape, name, source = tuple(material.card["shape"]), material.card["name"], material.dataset.source
     channels = shape[2] if len(shape) == 3 else 0
     digits = source.format == "sklearn" and source.name == "digits"
-    if not keras_code.images_needed(study.chosen["configuration"]):
+    if not keras_code.images_needed(material.chosen["configuration"]):
         if digits:  # load_digits has them as rows of 64 numbers as well
             shape = (math.prod(shape),)
         elif channels == 1 and name in KERAS_DATASETS:
             shape = shape[:2]
-    development = study.card["rows"] - test_rows(study)
+    development = material.card["rows"] - test_rows(material)
     return keras_code.Data(
         shape=shape,
         channels=channels,
         pixel_maximum=16 if digits else 255 if name in KERAS_DATASETS else None,
         sparse=source.format == "imdb",
-        classes=len(study.card["classes"]),
-        targets=study.y.shape[1] if study.y.ndim == 2 else 1,
-        training_rows=development - round(development * study.chosen["configuration"]["validation_split"]),
+        classes=len(material.card["classes"]),
+        targets=material.y.shape[1] if material.y.ndim == 2 else 1,
+        training_rows=development - round(development * material.chosen["configuration"]["validation_split"]),
     )
 
 
-def test_rows(study):
-    test, rows = study.dataset.split.test, study.card["rows"]
-    return study.card["official_test_rows"] if test == "official" else math.ceil(rows * test)
+def test_rows(material):
+    test, rows = material.dataset.split.test, material.card["rows"]
+    return material.card["official_test_rows"] if test == "official" else math.ceil(rows * test)
 
 
-def imports(study, passes):
+def imports(material, passes):
     """The first cell: packages and seed."""
-    source = study.dataset.source
+    source = material.dataset.source
     sklearn = ["from sklearn.model_selection import train_test_split"]
     if source.format == "sklearn":
         sklearn.insert(0, f"from sklearn.datasets import load_{source.name}")
-    if study.card["classes"]:
+    if material.card["classes"]:
         sklearn.insert(len(sklearn) - 1, "from sklearn.metrics import ConfusionMatrixDisplay")
     lines = ["import keras", "import matplotlib.pyplot as plt", "import numpy as np"]
     lines += ["import tensorflow as tf"] if passes > 1 else []
-    return "\n".join([*lines, *sklearn, "", f"keras.utils.set_random_seed({study.chosen['configuration']['seed']})"])
+    return "\n".join([*lines, *sklearn, "", f"keras.utils.set_random_seed({material.chosen['configuration']['seed']})"])
 
 
-def loading(study):
+def loading(material):
     """Source that leaves x, y (to train and validate on) and x_test, y_test."""
-    name, source = study.card["name"], study.dataset.source
+    name, source = material.card["name"], material.dataset.source
     if source.format == "imdb":
-        return apart(study, f"words = {source.words}", "keras.datasets.imdb.load_data(num_words=words)", MULTI_HOT)
+        return apart(material, f"words = {source.words}", "keras.datasets.imdb.load_data(num_words=words)", MULTI_HOT)
     if name in KERAS_DATASETS:
-        return apart(study, "", f"keras.datasets.{name}.load_data()", keras_images(study))
+        return apart(material, "", f"keras.datasets.{name}.load_data()", keras_images(material))
     if source.format == "sklearn":
-        return f"{scikit_learn(study)}\n{test_split(study)}"
-    if study.x is not None and study.x.size + study.y.size <= EMBEDDED_NUMBERS and study.x.ndim == 2:
-        return embedded(study)
-    count = study.card["official_test_rows"]
+        return f"{scikit_learn(material)}\n{test_split(material)}"
+    if material.x is not None and material.x.size + material.y.size <= EMBEDDED_NUMBERS and material.x.ndim == 2:
+        return embedded(material)
+    count = material.card["official_test_rows"]
     files = '# The examples as arrays in two files beside this notebook; see their shapes below.\nx, y = np.load("x.npy"), np.load("y.npy")'
-    if study.dataset.split.test == "official":
+    if material.dataset.split.test == "official":
         files += f"\nx, y, x_test, y_test = x[:-{count}], y[:-{count}], x[-{count}:], y[-{count}:]"
         return f"{files}\nprint(x.shape, x_test.shape)"
-    return f"{files}\n{test_split(study)}\nprint(x.shape, x_test.shape)"
+    return f"{files}\n{test_split(material)}\nprint(x.shape, x_test.shape)"
 
 
-def apart(study, before, load, after):
-    """Data that come in a training and a test part, put together where the study splits them in another way."""
+def apart(material, before, load, after):
+    """Data that come in a training and a test part, put together where params.yaml splits them in another way."""
     lines = [before, f"(x, y), (x_test, y_test) = {load}", after]
-    if study.dataset.split.test != "official":
-        lines += ["x, y = np.concatenate([x, x_test]), np.concatenate([y, y_test])", test_split(study)]
+    if material.dataset.split.test != "official":
+        lines += ["x, y = np.concatenate([x, x_test]), np.concatenate([y, y_test])", test_split(material)]
     return "\n".join(line for line in lines if line)
 
 
-def keras_images(study):
-    lines = ["y, y_test = y.ravel(), y_test.ravel()"] if study.card["name"] == "cifar10" else []
-    if study.card["shape"][2] == 1 and keras_code.images_needed(study.chosen["configuration"]):
+def keras_images(material):
+    lines = ["y, y_test = y.ravel(), y_test.ravel()"] if material.card["name"] == "cifar10" else []
+    if material.card["shape"][2] == 1 and keras_code.images_needed(material.chosen["configuration"]):
         lines.append("x, x_test = x[..., np.newaxis], x_test[..., np.newaxis]  # a channel axis")
     return "\n".join(lines)
 
 
-def scikit_learn(study):
-    name = study.dataset.source.name
-    if name == "digits" and keras_code.images_needed(study.chosen["configuration"]):
+def scikit_learn(material):
+    name = material.dataset.source.name
+    if name == "digits" and keras_code.images_needed(material.chosen["configuration"]):
         return "digits = load_digits()\nx, y = digits.images[..., np.newaxis], digits.target"
-    column = "\ny = y.reshape(-1, 1)" if not study.card["classes"] else ""
+    column = "\ny = y.reshape(-1, 1)" if not material.card["classes"] else ""
     return f"x, y = load_{name}(return_X_y=True){column}"
 
 
-def test_split(study):
+def test_split(material):
     """The split stage's own choice: the same function, rows and seed give the same test rows."""
-    stratified = "stratify=y, " if study.card["classes"] else ""
-    return (f"# The test rows are those of the study.\nx, x_test, y, y_test = train_test_split("
-            f"x, y, test_size={study.dataset.split.test}, {stratified}random_state={study.seed})")  # fmt: skip
+    stratified = "stratify=y, " if material.card["classes"] else ""
+    return (f"# The test rows are those of the material.\nx, x_test, y, y_test = train_test_split("
+            f"x, y, test_size={material.dataset.split.test}, {stratified}random_state={material.seed})")  # fmt: skip
 
 
-def embedded(study):
+def embedded(material):
     """A small table, written out."""
-    x, y, count = study.x, study.y, study.card["official_test_rows"]
-    if study.dataset.split.test != "official":
-        return f"{written('x', x)}\n{written('y', y)}\n{test_split(study)}"
+    x, y, count = material.x, material.y, material.card["official_test_rows"]
+    if material.dataset.split.test != "official":
+        return f"{written('x', x)}\n{written('y', y)}\n{test_split(material)}"
     parts = {"x": x[:-count], "y": y[:-count], "x_test": x[-count:], "y_test": y[-count:]}
     return "\n".join(written(name, values) for name, values in parts.items())
 
@@ -245,10 +245,10 @@ def written(name, values):
     return f'{name} = np.array([\n{numbers},\n], dtype="{values.dtype}"){shaped}'
 
 
-def validation(study, data):
+def validation(material, data):
     """Source that keeps validation rows apart and gives the labels the form that the loss wants."""
-    configuration, loss = study.chosen["configuration"], study.chosen["loss"]
-    held_out = study.card["rows"] - test_rows(study) - data.training_rows
+    configuration, loss = material.chosen["configuration"], material.chosen["loss"]
+    held_out = material.card["rows"] - test_rows(material) - data.training_rows
     # scikit-learn refuses to spread fewer rows than classes.
     stratified = "stratify=y, " if data.classes and held_out >= data.classes else ""
     lines = [f"x_train, x_val, y_train, y_val = train_test_split(\n    x, y, test_size={configuration['validation_split']}, "
@@ -259,18 +259,18 @@ def validation(study, data):
     return "\n".join([*lines, "print(x_train.shape, x_val.shape, x_test.shape)"])
 
 
-def curves(study, passes):
-    scale = "" if study.metric == "accuracy" else ', yscale="log"'
+def curves(material, passes):
+    scale = "" if material.metric == "accuracy" else ', yscale="log"'
     epochs = "np.arange(len(history.epoch)) + 1"
-    return CURVES.format(metric=study.metric, epochs=f"{passes} * ({epochs})" if passes > 1 else epochs, scale=scale)
+    return CURVES.format(metric=material.metric, epochs=f"{passes} * ({epochs})" if passes > 1 else epochs, scale=scale)
 
 
-def test_figure(study, data):
+def test_figure(material, data):
     """Confusion matrix, or the fit of a regression."""
     if not data.classes:
-        return CURVE_FIT if study.card["shape"] == [1] else TARGET_FIT
-    one_unit = keras_code.output_units(study.chosen["loss"], data) == 1
-    classes = study.card["classes"]
+        return CURVE_FIT if material.card["shape"] == [1] else TARGET_FIT
+    one_unit = keras_code.output_units(material.chosen["loss"], data) == 1
+    classes = material.card["classes"]
     return CONFUSION.format(
         labels="(predictions[:, 0] > 0.5).astype(int)" if one_unit else "predictions.argmax(axis=1)",
         classes=keras_code.literal(classes), count=len(classes), size=max(4, round(0.65 * len(classes))),
@@ -278,9 +278,9 @@ def test_figure(study, data):
     )  # fmt: skip
 
 
-def score(study):
+def score(material):
     """The last code cell: its last line of output is what `execution.score_of` reads."""
-    if study.metric == "accuracy":
+    if material.metric == "accuracy":
         return 'print(f"test accuracy: {np.mean(predicted == y_test):.4f}")'
     return 'print(f"test mse: {np.mean((predictions - y_test) ** 2):.5g}")'
 
@@ -288,20 +288,20 @@ def score(study):
 # ---------------------------------------------------------------- what the laboratory found
 
 
-def reported(study):
+def reported(material):
     """What the laboratory measured for the same experiment, to compare with."""
-    entry, metric = study.summary, study.metric
+    entry, metric = material.summary, material.metric
     mean, deviation = entry[f"test_{metric}"], entry[f"test_{metric}_deviation"]
     seeds = f"{entry['repeats'] - entry['failed']} seeds"
     if metric == "accuracy":
         shown = f"**{100 * mean:.2f} ± {100 * deviation:.2f} %**" if deviation is not None else f"**{percent(mean)}**"
-        low, high = study.chosen["test_accuracy_interval"]
+        low, high = material.chosen["test_accuracy_interval"]
         interval = f" The 95 % interval of its best-validated run is {percent(low)} to {percent(high)}."
     else:
         shown = f"**{number(mean, 4)}" + (f" ± {number(deviation, 2)}**" if deviation is not None else "**")
         interval = ""
     over = f" (mean and standard deviation over {seeds})" if deviation is not None else ""
-    return (f"The laboratory reports a test {metric_name(study)} of {shown}{over} for this experiment.{interval} This notebook "
+    return (f"The laboratory reports a test {metric_name(material)} of {shown}{over} for this experiment.{interval} This notebook "
             "chooses other validation rows and draws other random numbers, so it differs by about as much as another seed.")  # fmt: skip
 
 

@@ -26,29 +26,29 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", help="a name under studies: in params.yaml, e.g. digits")
     name = parser.parse_args().study
-    study = material(name, params.load())
-    built, path = notebook.build(study), Path("reports", name, "notebook.ipynb")
+    material = gathered(name, params.load())
+    built, path = notebook.build(material), Path("reports", name, "notebook.ipynb")
     path.parent.mkdir(parents=True, exist_ok=True)
-    if study.chosen:
-        run(built, path, study)
+    if material.chosen:
+        run(built, path, material)
     path.write_text(notebook.text_of(built))
-    if study.chosen is None:
+    if material.chosen is None:
         sys.exit(f"error: {name}: no experiment finished, so the notebook trains nothing; the report says why")
-    there, here = study.summary[f"test_{study.metric}"], execution.score_of(built)
-    print(f"{name}: {path}: test {study.metric} {here:.4g}, the laboratory's {there:.4g}")
+    there, here = material.summary[f"test_{material.metric}"], execution.score_of(built)
+    print(f"{name}: {path}: test {material.metric} {here:.4g}, the laboratory's {there:.4g}")
 
 
-def material(name, settings):
-    """The study's results and data as notebook.Study."""
+def gathered(name, settings):
+    """The study's results and data as notebook.Material."""
     study = settings.study(name)
     dataset, folder = settings.dataset(study.dataset), Path("data/processed", study.dataset)
     rows, card = results.load(name), examples.load_card(folder)
-    metric = "accuracy" if card["classes"] else "mse"
+    metric = "accuracy" if card["task"] == "classification" else "mse"
     histories = {(row["experiment"], row["repeat"]): results.load_history(name, row) for row in rows
                  if row["status"] == "finished"}  # fmt: skip
     test_count = len(np.load(Path("data/split", study.dataset, "test.npz"))["rows"])
     found = answers.Results(rows, histories, metric, test_count)
-    return notebook.Study(
+    return notebook.Material(
         name=name, title=study.title, chosen=found.chosen,
         summary=next((entry for entry in found.summary if entry["chosen"]), None), card=card, dataset=dataset,
         seed=settings.seed if dataset.split.seed is None else dataset.split.seed,
@@ -57,24 +57,22 @@ def material(name, settings):
     )  # fmt: skip
 
 
-def run(built, path, study):
+def run(built, path, material):
     """Execute the notebook in the dataset's folder, or take over the outputs of an earlier run of the same code."""
-    folder = Path("data/processed", study.card["name"])
+    name, folder = material.name, Path("data/processed", material.card["name"])
     versions = {package: version(package) for package in ("keras", "numpy", "tensorflow")}
     built.metadata["fingerprint"] = execution.fingerprint(built, folder.glob("[xy].np?"), versions)
     earlier = nbformat.read(path, as_version=4) if path.exists() else None
     if earlier and earlier.metadata.get("fingerprint") == built.metadata["fingerprint"]:
         execution.copy_outputs(earlier, built)
-        return print(f"{study.name}: the notebook's code and data are unchanged, its outputs are kept")
-    started = time.time()
+        return print(f"{name}: code and data of the notebook are unchanged, its outputs are kept")
+    started, chosen = time.time(), material.chosen
     print(
-        f"{study.name}: running the notebook: {study.chosen['experiment']}, {study.chosen['configuration']['epochs']} epochs"
+        f"{name}: running the notebook: {chosen['experiment']}, {chosen['configuration']['epochs']} epochs", flush=True
     )
-    hidden = execution.prelude(study.card, study.dataset.source.format)
-    execution.execute(
-        built, hidden, folder, lambda cells: tqdm(cells, f"{study.name}: cells", disable=None, leave=False)
-    )
-    print(f"{study.name}: the notebook ran for {time.time() - started:.0f} s")
+    hidden = execution.prelude(material.card, material.dataset.source.format)
+    execution.execute(built, hidden, folder, lambda cells: tqdm(cells, f"{name}: cells", disable=None, leave=False))
+    print(f"{name}: the notebook ran for {time.time() - started:.0f} s")
 
 
 if __name__ == "__main__":
