@@ -2,6 +2,7 @@
 
 import ast
 import json
+import sys
 
 import nbformat
 import numpy as np
@@ -494,6 +495,26 @@ def test_known_messages_of_tensorflow_are_dropped_and_others_kept():
     assert execution.cleaned(stream) is None
     stream = nbformat.v4.new_output("stream", name="stderr", text=noise + "UserWarning: mind this\n")
     assert execution.cleaned(stream).text == "UserWarning: mind this\n"
+
+
+def test_the_hidden_first_source_is_run_and_leaves_no_trace(tmp_path):
+    cells = [nbformat.v4.new_code_cell("print(fetch())"), nbformat.v4.new_markdown_cell("the end")]
+    built = nbformat.v4.new_notebook(cells=cells)
+    execution.execute(built, "def fetch(): return 0.25", tmp_path, list)
+    assert [cell.source for cell in built.cells] == ["print(fetch())", "the end"]
+    assert built.cells[0].execution_count == 1 and execution.score_of(built) == 0.25
+
+
+def test_the_kernel_is_that_of_this_interpreter_whatever_is_installed_for_the_user(tmp_path, monkeypatch):
+    spec = tmp_path / "kernels/python3/kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text(
+        json.dumps({"argv": ["no-such-python", "{connection_file}"], "display_name": "x", "language": "python"})
+    )
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    built = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import sys\nprint(sys.executable)")])
+    execution.execute(built, "", tmp_path, list)
+    assert built.cells[0].outputs[0].text.strip() == sys.executable
 
 
 # ---------------------------------------------------------------- run by its stage

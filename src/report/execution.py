@@ -34,6 +34,7 @@ NOISE = re.compile(r"^(WARNING: All log messages before absl|[IWE]\d{4} |\d{4}-\
                    r"To enable the following instructions: )")  # fmt: skip
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal; model.summary() writes them
 TIMEOUT = 6 * 3600  # seconds a cell; a network of many epochs takes its time
+OUTPUT_TIMEOUT = 300  # seconds between a cell's end and its last output; nbclient's 4 lose outputs on a busy machine
 
 
 def prelude(card, source_format):
@@ -52,20 +53,20 @@ def execute(notebook, hidden, folder, progress):
     nbclient's CellExecutionError where a cell fails.
     """
     # Only ipykernel's own kernel, that of sys.executable: a `python3` installed for the user may be any other.
-    specs = KernelSpecManager(kernel_dirs=[])
+    manager = KernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
     client = NotebookClient(
-        notebook, km=KernelManager(kernel_name="python3", kernel_spec_manager=specs), timeout=TIMEOUT,
+        notebook, km=manager, timeout=TIMEOUT, iopub_timeout=OUTPUT_TIMEOUT, raise_on_iopub_timeout=True,
         record_timing=False, coalesce_streams=True, resources={"metadata": {"path": str(folder)}},
     )  # fmt: skip
     client.reset_execution_trackers()
+    notebook.cells.insert(0, v4.new_code_cell(hidden))  # nbclient runs only what stands in the notebook
     # A cell's own errors come as outputs; what the process itself writes there is TensorFlow's and the kernel's log.
     with client.setup_kernel(env=environment(), stderr=subprocess.DEVNULL):
-        if hidden:
-            client.execute_cell(v4.new_code_cell(hidden), -1, store_history=False)
-        numbered = [(index, cell) for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
-        for index, cell in progress(numbered):
+        client.execute_cell(notebook.cells[0], 0, store_history=False)
+        for index, cell in progress([pair for pair in enumerate(notebook.cells) if pair[1].cell_type == "code"][1:]):
             client.execute_cell(cell, index)
             cell.outputs = [output for output in map(cleaned, cell.outputs) if output]
+    notebook.cells.pop(0)
 
 
 def environment():
