@@ -102,10 +102,10 @@ def introduction(material):
     if material.chosen is None:
         return f"{title}\n\nNo experiment of the study `{material.name}` finished, so there is nothing to train here."
     note = f" The laboratory's copy of the data: {material.card['note']}." if material.card.get("note") else ""
-    return (f"{title}\n\nThis notebook trains the network **{material.chosen['experiment']}** on {material.card['title']} with plain "
-            f"Keras and tests it. Of the {len(material.table)} experiments of the study `{material.name}` it was the best by its "
-            f"validation {metric_name(material)}; the table of all experiments and the answers to the questions are at the end."
-            f"{note}")  # fmt: skip
+    others = f"Of the study's {len(material.table)} experiments it" if len(material.table) > 1 else "It"
+    return (f"{title}\n\nThis notebook trains the network **{material.chosen['experiment']}** of the study `{material.name}` in "
+            f"plain Keras and tests it. Data: {material.card['title']}. {others} was the best by its validation "
+            f"{metric_name(material)}; the table of all experiments and the answers to the questions are at the end.{note}")  # fmt: skip
 
 
 def metric_name(material):
