@@ -369,6 +369,7 @@ class Study(Frozen):
     dataset: str
     questions: list[Question]
     claims: list[Claim]
+    notebook: Name  # the experiment that the notebook trains, or `chosen`
     defaults: dict[str, Any]
     experiments: dict[Name, Experiment] = Field(min_length=1)
 
@@ -462,6 +463,9 @@ def check_study(place, study, params):
     if study.dataset not in params.datasets:
         raise LaboratoryError(f"{place}.dataset: expected one of {', '.join(params.datasets)}, received "
                               f"'{study.dataset}'{closest(study.dataset, params.datasets)}")  # fmt: skip
+    if study.notebook not in ("chosen", *study.experiments):
+        raise LaboratoryError(f"{place}.notebook: expected `chosen` or an experiment of the study, received "
+                              f"'{study.notebook}'{closest(study.notebook, study.experiments)}")  # fmt: skip
     for index, claim in enumerate(study.claims):
         for name in claim.experiments:
             if name not in study.experiments and not (claim.of and name == "chosen"):

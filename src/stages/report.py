@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from src import claims, params, results
-from src.datasets import examples
 from src.errors import command
 from src.report import answers, figures, page, tables
+from src.report.gather import gather
 
 
 @command
@@ -18,26 +18,13 @@ def main():
     parser.add_argument("study", help="a name under studies: in params.yaml, e.g. digits")
     name = parser.parse_args().study
     study = params.load().study(name)
-    write(Path("reports", name), study, gather(name, study), results.load_insides(name)[1])
+    found, card = gather(name, study.dataset)
+    insides, summary = results.load_insides(name)
+    write(Path("reports", name), study, figures.Shown(name, found, card, insides), summary)
     print(f"{name}: report in reports/{name}/index.html")
-    rows = results.load(name)
-    failures = [row for row in rows if row["status"] == "failed"]
+    failures = [row for row in found.rows if row["status"] == "failed"]
     if failures:
-        sys.exit(f"error: {name}: {len(failures)} of {len(rows)} trainings failed; the report says which and why")
-
-
-def gather(name, study):
-    """Everything that is shown of a study, as figures.Shown."""
-    rows = results.load(name)
-    card = examples.load_card(Path("data/processed", study.dataset))
-    samples = {"training": results.development_rows(study.dataset), "test": results.test_rows(study.dataset)}
-    finished = [row for row in rows if row["status"] == "finished"]
-    histories = {(row["experiment"], row["repeat"]): results.load_history(name, row) for row in finished}
-    metric = "accuracy" if card["task"] == "classification" else "mse"
-    chosen = next((row for row in rows if row["chosen"]), None)
-    predictions = results.load_predictions(name, chosen) if chosen else None
-    found = answers.Results(rows, histories, metric, len(samples["test"][1]), samples, predictions)
-    return figures.Shown(name, found, card, results.load_insides(name)[0])
+        sys.exit(f"error: {name}: {len(failures)} of {len(found.rows)} trainings failed; the report says which and why")
 
 
 def write(folder, study, shown, summary):
