@@ -429,6 +429,7 @@ REFUSED = {
         {"name": "RMSprop", "momentum": 0.9},
         {"name": "Adam", "amsgrad": True},
         {"name": "Adam", "weight_decay": 0.01},
+        {"name": "Adam", "beta_1": 1.0},
         {"name": "SGD", "clipnorm": 1.0},
         {"name": "SGD", "use_ema": True},
     ],
@@ -541,6 +542,21 @@ def test_the_retained_gradient_of_the_slides_is_keras_momentum_at_another_learni
         by_hand += velocity
     np.testing.assert_allclose(weights[0], by_hand, rtol=1e-12)
     np.testing.assert_allclose(weights[1], by_hand, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "kind", [lambda: optimizer.SGD(0.1, 0.9), optimizer.RMSProp, optimizer.Adam], ids=["SGD", "RMSProp", "Adam"]
+)
+def test_averages_of_a_silent_weight_never_become_subnormal_which_would_be_slow(kind):
+    made, weights = kind(), np.ones(1, np.float32)
+    made.update(weights, np.ones(1, np.float32))
+    for _ in range(1500):  # 0.9 ** 1500 is far below the smallest float32
+        made.update(weights, np.zeros(1, np.float32))
+    averages = [value for name, value in vars(made).items() if name.startswith("retained")]
+    assert averages and all(average[0] > np.finfo(np.float32).tiny for average in averages)
+    after = weights.copy()
+    assert made.update(weights, np.zeros(1, np.float32)) is weights
+    np.testing.assert_array_equal(weights, after, "the floor must move nothing")
 
 
 @pytest.mark.parametrize("settings", [

@@ -104,13 +104,19 @@ class SigmoidActivation(ActivationLayer):
     """f(x) = 1 / (1 + e⁻ˣ), f' = f · (1 - f)."""
 
     def activation_function(self, input):
-        """Only powers of e at most 1 are formed, so that no input, however large, overflows."""
-        power = np.exp(-np.abs(input))
-        return np.where(input >= 0, 1, power) / (1 + power)
+        """As (1 + tanh(x/2)) / 2, which is the same, is quicker, and overflows for no input, however large."""
+        output = np.tanh(0.5 * input)
+        output += 1
+        output *= 0.5
+        return output
 
     def derivative(self, input):
         value = self.activation_function(input)
         return value * (1 - value)
+
+    def backward_propagation(self, output_error):
+        """dE/dX = dE/dY · Y (1 - Y): the same, from the Y at hand instead of another exponential."""
+        return output_error * self.output * (1 - self.output)
 
 
 class TanhActivation(ActivationLayer):
@@ -121,6 +127,10 @@ class TanhActivation(ActivationLayer):
 
     def derivative(self, input):
         return 1 - np.tanh(input) ** 2
+
+    def backward_propagation(self, output_error):
+        """dE/dX = dE/dY · (1 - Y²): the same, from the Y at hand."""
+        return output_error * (1 - self.output * self.output)
 
 
 class SoftmaxActivation(ActivationLayer):

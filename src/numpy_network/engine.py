@@ -57,9 +57,9 @@ LOSSES = {
     "SparseCategoricalCrossentropy": (CategoricalCrossEntropy, {}),
 }
 OPTIMIZERS = {
-    "SGD": (SGD.like_keras, {"momentum": "momentum"}),
-    "RMSprop": (RMSProp, {"rho": "beta", "epsilon": "epsilon"}),
-    "Adam": (Adam, {"beta_1": "beta_1", "beta_2": "beta_2", "epsilon": "epsilon"}),
+    "SGD": (SGD.like_keras, {"learning_rate": "learning_rate", "momentum": "momentum"}),
+    "RMSprop": (RMSProp, {"learning_rate": "learning_rate", "rho": "beta", "epsilon": "epsilon"}),
+    "Adam": (Adam, {key: key for key in ("learning_rate", "beta_1", "beta_2", "epsilon")}),
 }
 REGULARIZERS = {
     "L1": (functools.partial(dict, l1=0.01), {"l1": "l1"}),
@@ -82,12 +82,10 @@ def refuse(experiment, task):
 
     task: 'classification' or 'regression'; it decides loss and output activation where the experiment names none.
     """
-    found = (
-        f"{key}: the numpy engine {reason}, or use engine: keras"
-        for key, reason in refusals(experiment, task)
-        if reason
-    )
-    return next(found, "")
+    for key, reason in refusals(experiment, task):
+        if reason:
+            return f"{key}: the numpy engine {reason}, or use engine: keras"
+    return ""
 
 
 def refusals(experiment, task):
@@ -95,10 +93,8 @@ def refusals(experiment, task):
     yield "convolutions", experiment.convolutions and "has dense layers only; leave it empty"
     for activation in experiment.per_layer("activation"):
         yield "activation", unknown("activation", activation, ACTIVATIONS)
-    yield (
-        "output_activation",
-        unknown("activation", experiment.output_activation, ACTIVATIONS) or mismatch(experiment, task),
-    )
+    yield "output_activation", unknown("activation", experiment.output_activation, ACTIVATIONS)
+    yield "output_activation", mismatch(experiment, task)
     yield "batch_normalization", any(experiment.per_layer("batch_normalization")) and "has none; write false"
     for regularizer in experiment.per_layer("kernel_regularizer"):
         yield "kernel_regularizer", unknown("regularizer", regularizer, REGULARIZERS)
@@ -106,7 +102,8 @@ def refusals(experiment, task):
     yield "augmentation", experiment.augmentation and "has none; write null"
     yield "loss", unknown("loss", experiment.loss, LOSSES)
     yield "optimizer", unknown("optimizer", experiment.optimizer, OPTIMIZERS)
-    yield "optimizer", experiment.optimizer.get("momentum") == 1 and "needs a momentum below 1"
+    endless = [key for key in ("momentum", "beta_1", "beta_2") if experiment.optimizer.get(key) == 1]
+    yield "optimizer", endless and f"needs a {endless[0]} below 1; at 1 its average never forgets"
     yield "weight_decay", experiment.weight_decay and "has L1 and L2 penalties instead (kernel_regularizer); write 0"
     yield "learning_rate", isinstance(experiment.learning_rate, dict) and "has no schedules; write a number"
 
@@ -115,12 +112,12 @@ def unknown(kind, configuration, known):
     """'' or why a Keras object {'name': ..., **arguments} is refused; arguments at Keras's default never are."""
     if configuration is None:
         return ""
-    name, arguments = configuration["name"], {key: value for key, value in configuration.items() if key != "name"}
+    name = configuration["name"]
     if name not in known:
         return f"has no {kind} '{name}'; choose from {', '.join(known)}"
     defaults = VOCABULARY[kind][name]
-    for key in arguments.keys() - known[name][1].keys():
-        if arguments[key] != defaults[key]:
+    for key, value in configuration.items():
+        if key != "name" and key not in known[name][1] and value != defaults[key]:
             return f"has no {name}.{key}; leave it at {defaults[key]}"
     return ""
 
@@ -165,10 +162,8 @@ def layers(experiment, output_units, output_activation):
     """The layers in the order of src.models.build_model: dense, activation, noise, dropout; then the output."""
     if experiment.input_noise:
         yield GaussianNoise(experiment.input_noise)
-    options = ("kernel_regularizer", "activation", "gaussian_noise", "dropout")
-    for units, regularizer, activation, noise, dropout in zip(
-        experiment.hidden_layers, *map(experiment.per_layer, options)
-    ):
+    options = [experiment.per_layer(key) for key in ("kernel_regularizer", "activation", "gaussian_noise", "dropout")]
+    for units, regularizer, activation, noise, dropout in zip(experiment.hidden_layers, *options):
         yield DenseLayer(units, **(made(regularizer, REGULARIZERS) if regularizer else {}))
         yield made(activation, ACTIVATIONS)
         if noise:
@@ -180,10 +175,8 @@ def layers(experiment, output_units, output_activation):
 
 
 def build_optimizer(experiment):
-    make, arguments = OPTIMIZERS[experiment.optimizer["name"]]
-    if experiment.learning_rate is not None:
-        make = functools.partial(make, learning_rate=experiment.learning_rate)
-    return made(experiment.optimizer, {experiment.optimizer["name"]: (make, arguments)})
+    rate = {} if experiment.learning_rate is None else {"learning_rate": experiment.learning_rate}
+    return made(experiment.optimizer | rate, OPTIMIZERS)
 
 
 def made(configuration, known):
@@ -210,7 +203,8 @@ def train(network, experiment, x_train, y_train, x_validation, y_validation, on_
     """Train a network from `build` in place; returns a Training.
 
     x: float32 [rows, features], normalised, or CSR; y: as src.training.encode_targets makes it. on_block(epochs done,
-    {name: value}) is called after each epoch. threads: of BLAS; results depend on it in the last bits.
+    {name: value}) is called after each epoch. threads: of BLAS, one for small layers; results may depend on
+    it in the last bits.
     """
     started, ends = time.time(), []
     stopping = EarlyStopping(**experiment.early_stopping.model_dump()) if experiment.early_stopping else None

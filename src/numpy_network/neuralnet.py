@@ -32,19 +32,19 @@ class NeuralNetwork:
         epochs=100,
         batch_size=128,
         optimizer=None,
-        learning_rate=None,
-        momentum=None,
+        learning_rate=0.01,
+        momentum=0.0,
         verbose=False,
         loss=None,
         metric=mse,
         seed=0,
         dtype=np.float32,
     ):
-        if optimizer and (learning_rate is not None or momentum is not None):
+        if optimizer and (learning_rate, momentum) != (0.01, 0.0):
             raise LaboratoryError(f"NeuralNetwork: learning_rate and momentum belong to SGD; give them to "
                                   f"{type(optimizer).__name__}(...) instead")  # fmt: skip
         self.epochs, self.batch_size, self.verbose = epochs, batch_size, verbose
-        self.optimizer = optimizer or SGD(learning_rate or 0.01, momentum or 0.0)
+        self.optimizer = optimizer or SGD(learning_rate, momentum)
         self.loss, self.metric = loss or MeanSquaredError(), metric
         self.seed, self.dtype, self.random = seed, dtype, np.random.default_rng(seed)
         self.layers, self.history = [], {}
@@ -65,6 +65,7 @@ class NeuralNetwork:
 
     def forward_propagation(self, x, training=False):
         """Predictions [rows, units] for x [rows, features]: each layer's output is the next one's input."""
+        x = np.asarray(x, self.dtype)
         for layer in self.layers:
             x = layer.forward_propagation(x, training)
         return x
@@ -91,8 +92,8 @@ class NeuralNetwork:
 
     def output_error(self, y, predictions):
         """dE/dY where back-propagation begins: of the last layer, or of the one before it where that is `fused`."""
-        loss = self.loss
-        return loss.derivative_from_logits(y, predictions) if self.fused() else loss.derivative(y, predictions)
+        derivative = self.loss.derivative_from_logits if self.fused() else self.loss.derivative
+        return np.asarray(derivative(y, predictions), self.dtype)
 
     def data_loss(self, y, predictions):
         """The loss of the batch just propagated forward, without penalties."""
