@@ -134,7 +134,7 @@ def normalisation(kind, data):
 
 def augmentation(settings, shape):
     """Keras's random image layers, which act in training only. Outside of an image is black, shifts are of whole pixels."""
-    settings = settings or {}
+    settings = {key: int(value) if value == int(value) else value for key, value in (settings or {}).items()}
     flips = [name for name in ("horizontal", "vertical") if settings.get(f"{name}_flip")]
     black = '"constant"'
     layers = [layer("RandomFlip", f'"{"_and_".join(flips)}"')] if flips else []
