@@ -475,6 +475,10 @@ def check_study(place, study, params):
     for name, experiment in study.experiments.items():
         if task == "regression":
             refuse_classification(f"{place}.experiments.{name}", experiment)
+        elif experiment.early_stopping and "mse" in experiment.early_stopping.monitor:
+            raise LaboratoryError(f"{place}.experiments.{name}.early_stopping.monitor: expected loss, val_loss, accuracy or "
+                                  "val_accuracy (the dataset's task is classification), received "
+                                  f"{experiment.early_stopping.monitor}")  # fmt: skip
     unanswerable = {"classification": ("fit",), "regression": ("confusion", "examples")}[task]
     for question in study.questions:
         if question in unanswerable:

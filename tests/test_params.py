@@ -176,6 +176,11 @@ def test_an_unknown_study_names_the_closest(raw_params):
         params.validate(raw_params).study("digitts")
 
 
+def test_a_regression_metric_to_stop_a_classification_is_refused(raw_params):
+    message = refused(with_experiment(raw_params, {"early_stopping": {"monitor": "val_mse"}}))
+    assert "mine.early_stopping.monitor" in message and "val_accuracy" in message and "received val_mse" in message
+
+
 def test_every_experiment_says_what_it_is_for():
     """A comment stands beside each experiment in params.yaml: purpose and expected result."""
     from tests.conftest import ROOT
