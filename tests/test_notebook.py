@@ -575,6 +575,16 @@ def test_new_words_keep_the_outputs_and_the_report_keeps_the_notebook(executed):
     assert codes[0] == codes[1]
 
 
+@pytest.mark.parametrize("change", [
+    lambda cell: cell.update(source=cell.source + " "), lambda cell: cell.update(outputs=[], execution_count=None),
+], ids=["edited", "cleared"])  # fmt: skip
+def test_outputs_of_a_notebook_that_somebody_changed_are_not_kept(executed, change):
+    built, earlier = written(executed), written(executed)
+    assert execution.ran_the_same(earlier, built)
+    change(execution.code_cells(earlier)[2])
+    assert not execution.ran_the_same(earlier, built)
+
+
 def test_where_no_experiment_finished_the_stage_says_so_in_one_line(executed):
     raw = executed.params()
     raw["studies"]["digits"]["experiments"] = {"wild": {"optimizer": "SGD", "learning_rate": 1e30, "epochs": 2}}

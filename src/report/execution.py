@@ -89,22 +89,33 @@ def cleaned(output):
 def fingerprint(notebook, files, versions):
     """Identity of what a notebook's outputs follow from: its code, its data, the packages' versions."""
     digest = hashlib.sha256(repr(versions).encode())
-    for cell in notebook.cells:
-        digest.update(cell.source.encode() if cell.cell_type == "code" else b"")
+    for cell in code_cells(notebook):
+        digest.update(cell.source.encode())
     for path in sorted(files):
         with open(path, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
 
 
+def ran_the_same(earlier, notebook):
+    """Whether an earlier notebook holds the outputs that this one would have: same fingerprint, and nobody edited it since."""
+    same = earlier.metadata.get("fingerprint") == notebook.metadata["fingerprint"]
+    done, wanted = code_cells(earlier), code_cells(notebook)
+    return same and [cell.source for cell in done] == [cell.source for cell in wanted] and all(
+        cell.execution_count for cell in done
+    )  # fmt: skip
+
+
 def copy_outputs(earlier, notebook):
     """Give `notebook` the outputs of an earlier one with the same code cells."""
-    done = [cell for cell in earlier.cells if cell.cell_type == "code"]
-    for old, new in zip(done, [cell for cell in notebook.cells if cell.cell_type == "code"], strict=True):
+    for old, new in zip(code_cells(earlier), code_cells(notebook), strict=True):
         new.outputs, new.execution_count = old.outputs, old.execution_count
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
 def score_of(notebook):
     """The number that the last code cell printed: test accuracy or MSE."""
-    last = [cell for cell in notebook.cells if cell.cell_type == "code"][-1]
-    return float(last.outputs[-1].text.split()[-1])
+    return float(code_cells(notebook)[-1].outputs[-1].text.split()[-1])

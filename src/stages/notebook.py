@@ -64,7 +64,7 @@ def run(built, path, material):
     versions = {package: version(package) for package in ("keras", "numpy", "tensorflow")}
     built.metadata["fingerprint"] = execution.fingerprint(built, folder.glob("[xy].np?"), versions)
     earlier = nbformat.read(path, as_version=4) if path.exists() else None
-    if earlier and earlier.metadata.get("fingerprint") == built.metadata["fingerprint"]:
+    if earlier and execution.ran_the_same(earlier, built):
         execution.copy_outputs(earlier, built)
         return print(f"{name}: code and data of the notebook are unchanged, its outputs are kept")
     started, chosen = time.time(), material.chosen
