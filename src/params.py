@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from src.errors import LaboratoryError, closest
-from src.vocabulary import VOCABULARY, named
+from src.vocabulary import VOCABULARY, canonical_name, named
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
 Positive = Annotated[int, Field(gt=0, strict=True)]
@@ -76,9 +76,10 @@ def check_learning_rate(value):
     return float(value)
 
 
-def takes_decay_steps(value):
-    arguments = VOCABULARY["schedule"].get(named("schedule", {"decay_steps": 1, **value})["name"], {})
-    return "decay_steps" in arguments
+def takes_decay_steps(schedule):
+    name = schedule.get("name")
+    known = isinstance(name, str) and VOCABULARY["schedule"].get(canonical_name("schedule", name), {})
+    return bool(known) and "decay_steps" in known
 
 
 def check_batch_size(value):

@@ -176,6 +176,18 @@ def test_an_unknown_study_names_the_closest(raw_params):
         params.validate(raw_params).study("digitts")
 
 
+@pytest.mark.parametrize("schedule", [
+    {"name": "CosineDecayRestarts", "initial_learning_rate": 0.1, "first_decay_steps": 10},
+    {"name": "piecewise_constant_decay", "boundaries": [5], "values": [0.1, 0.01]},
+    {"name": "PolynomialDecay", "initial_learning_rate": 0.1},
+])  # fmt: skip
+def test_schedules_with_and_without_decay_steps_are_accepted(raw_params, schedule):
+    raw = with_experiment(raw_params, {"learning_rate": schedule})
+    rate = params.validate(raw).study("digits").experiments["mine"].learning_rate
+    assert rate["name"].lower()[0] == schedule["name"].lower()[0]
+    assert rate.get("decay_steps") == ("all" if schedule["name"] == "PolynomialDecay" else None)
+
+
 def test_a_regression_metric_to_stop_a_classification_is_refused(raw_params):
     message = refused(with_experiment(raw_params, {"early_stopping": {"monitor": "val_mse"}}))
     assert "mine.early_stopping.monitor" in message and "val_accuracy" in message and "received val_mse" in message
