@@ -100,11 +100,11 @@ def positions(space, point):
 
 
 def open_study(path, search, direction):
-    """A new Optuna study in the journal file `path`, which worker processes may open too (see `trial_of`)."""
+    """A new Optuna study in the journal file `path`, whose name it takes and which worker processes may open too (see `trial_of`)."""
     adaptive = search.sampler in ADAPTIVE
     study = optuna.create_study(
         storage=storage(path),
-        study_name="search",
+        study_name=path.stem,
         sampler=sampler_of(search) if adaptive else RandomSampler(search.seed),
         pruner=pruner_of(search),
         direction=direction,
@@ -120,7 +120,7 @@ def storage(path):
 
 def load_study(path, search=None):
     """The study that `open_study` made; with its pruner where the search is given."""
-    return optuna.load_study(study_name="search", storage=storage(path), pruner=pruner_of(search) if search else None)
+    return optuna.load_study(study_name=path.stem, storage=storage(path), pruner=pruner_of(search) if search else None)
 
 
 def trial_of(study, number):

@@ -3,7 +3,7 @@
 models/searches/NAME holds
     fits/FINGERPRINT.json   one training: a point's, or one fold of it. What is there is never trained again, so that a killed
                             search goes on where it stopped and an edited one trains only its new points
-    optuna.journal          Optuna's study, built anew from the fits at each start
+    search.journal          Optuna's study, built anew from the fits at each start; random.journal: that of the baseline
     search.json             the trials and what they cost
     winner.json             the settings of the best point
 
@@ -35,7 +35,8 @@ from src.params import Experiment
 from src.search_params import ADAPTIVE, applied, label
 
 ROUND = 4  # trials that tpe and gp draw before they look at results again, whatever the number of workers
-CURVE_POINTS = 1000  # epochs kept of a curve
+CURVE_POINTS = 200  # epochs kept of a curve
+JOURNALS = ("search.journal", "random.journal")
 
 
 @dataclass(frozen=True)
@@ -55,15 +56,20 @@ def folder_of(name):
     return Path("models/searches", name)
 
 
+def load(name):
+    """The outcome of a finished search, see `outcome_of`."""
+    return json.loads((folder_of(name) / "search.json").read_text())
+
+
 def run(name, search, pools):
     """Run the search and return its outcome, which search.json keeps (see `outcome_of`). pools: of worker processes."""
     started, data = time.time(), experiments.development(search.dataset)
     folder = folder_of(name)
     (folder / "fits").mkdir(parents=True, exist_ok=True)
     deadline = started + (search.time_budget or math.inf)
-    trials = explore(name, search, folder / "optuna.journal", data, pools, deadline)
+    trials = explore(name, search, folder / JOURNALS[0], data, pools, deadline)
     rival = rival_of(search) if search.baseline else None
-    baseline = explore(name, rival, folder / "baseline.journal", data, pools, deadline) if rival else []
+    baseline = explore(name, rival, folder / JOURNALS[1], data, pools, deadline) if rival else []
     remove_strangers(folder, trials + baseline)
     outcome = outcome_of(search, data["card"], trials, baseline, time.time() - started)
     write(folder / "search.json", outcome)
