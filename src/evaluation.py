@@ -43,6 +43,17 @@ def regression(y, predictions):
     }
 
 
+def dark_intervals(x):
+    """The gaps between neighbouring inputs that are far wider than chance leaves them: [(low, high)].
+
+    A gap counts when it exceeds ten times the median gap and a twentieth of the range.
+    """
+    x = np.sort(x)
+    gaps = np.diff(x)
+    wide = np.flatnonzero((gaps > 10 * np.median(gaps)) & (gaps > 0.05 * (x[-1] - x[0])))
+    return [(float(x[i]), float(x[i + 1])) for i in wide]
+
+
 def wilson(rate, count, z=1.959964):
     """95 % confidence interval of a rate of `count` trials (Wilson 1927, JASA 22:209), as [low, high]."""
     centre = (rate + z**2 / (2 * count)) / (1 + z**2 / count)
@@ -79,7 +90,7 @@ def overfitting(history):
     """Does a training over-fit? From its curves {loss, val_loss: one value an epoch}.
 
     best_epoch: where val_loss is smallest (from 1); gap: val_loss - loss at the end; rise: how far val_loss ends above
-    its minimum; slope: of val_loss an epoch after the minimum, with its standard error. It over-fits when val_loss has
+    its minimum (relative_rise: as a share of it); slope: of val_loss an epoch after the minimum, with its standard error. It over-fits when val_loss has
     risen by more than 5 % of its minimum and the slope is positive by more than two standard errors.
     """
     loss, validation = np.asarray(history["loss"]), np.asarray(history["val_loss"])
@@ -92,6 +103,7 @@ def overfitting(history):
         "epochs": len(validation),
         "gap": float(validation[-1] - loss[-1]),
         "rise": rise,
+        "relative_rise": rise / abs(validation[best]),
         "slope": slope,
         "slope_error": error,
         "overfits": bool(rise > 0.05 * abs(validation[best]) and slope > 2 * error),

@@ -63,7 +63,7 @@ def plan(name, study):
 
 def job_of(study, dataset, experiment, repeat, configuration, data, digest):
     seeded = configuration.model_copy(update={"seed": configuration.seed + repeat - 1})
-    rows = len(data["y"]) - split.validation_rows(len(data["y"]), seeded.validation_split)
+    rows = len(data["y"][training_part(seeded, data)])
     weights = multiply_adds(data["card"], seeded)
     batch = rows if seeded.batch_size == "full" else min(seeded.batch_size, rows)
     threads = runtime.threads_for(weights, batch)
@@ -78,6 +78,12 @@ def job_of(study, dataset, experiment, repeat, configuration, data, digest):
         # The second term stands for what a step costs however small the network is.
         work=seeded.epochs * (3.0 * rows * weights + 1e5 * math.ceil(rows / batch)),
     )
+
+
+def training_part(experiment, data):
+    """The development rows that train, as a slice; those before it validate."""
+    held_out = split.validation_rows(len(data["y"]), experiment.validation_split)
+    return slice(held_out, experiment.training_rows and held_out + experiment.training_rows)
 
 
 def multiply_adds(card, experiment):
@@ -182,8 +188,9 @@ def run(job, on_block=None):
     job.folder.mkdir(parents=True)
     try:
         data = development(job.dataset)
-        held_out = split.validation_rows(len(data["y"]), job.configuration.validation_split)
-        model, training, facts = fitting.fit(job.configuration, data, slice(held_out, None), slice(held_out), on_block)
+        training_rows = training_part(job.configuration, data)
+        validation_rows = slice(training_rows.start)
+        model, training, facts = fitting.fit(job.configuration, data, training_rows, validation_rows, on_block)
     except Exception as error:  # whatever one experiment does, the others go on; nothing is hidden: it is recorded
         return write_manifest(
             job, {"status": "failed", "failure": f"{type(error).__name__}: {error}", "fingerprint": ""}
@@ -219,12 +226,11 @@ def load_model(job, manifest):
     return model
 
 
-def apply(job, manifest, x, y):
-    """Outputs of a trained network on x, float32 [rows, units], and its loss there (penalties included, as Keras does)."""
+def apply(model, job, x, y):
+    """Outputs of a job's trained network on x, float32 [rows, units], and its loss there (penalties included, as in Keras)."""
     from src import models, training
 
     task = development(job.dataset)["card"]["task"]
-    model = load_model(job, manifest)
     loss_name = models.loss_name(job.configuration, task)
     targets = training.encode_targets(y, loss_name, model.output_shape[-1])
     return training.outputs_and_loss(model, models.build_loss(job.configuration, task), x, targets)

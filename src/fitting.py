@@ -12,7 +12,7 @@ import numpy as np
 from src import models, training
 
 # Settings that a compiled program takes as inputs, or that do not concern it.
-INPUTS = {"seed", "repeats", "epochs", "early_stopping", "validation_split"}
+INPUTS = {"seed", "repeats", "epochs", "early_stopping", "validation_split", "training_rows"}
 
 
 def fit(experiment, data, training_rows, validation_rows, on_block=None):
@@ -83,15 +83,15 @@ def train_numpy(experiment, task, model, parts, scale, on_block):
     """The same training by the network written in NumPy: from equal weights, back into the Keras model."""
     from src.numpy_network import engine as numpy_engine
 
-    _, activation = models.output_of(experiment, task, parts.y_train.shape[-1])
+    _, activation = models.output_of(experiment, task, model.output_shape[-1])
     dense = [weight for layer in model.layers if isinstance(layer, keras.layers.Dense) for weight in layer.weights]
     initial = [weight.numpy() for weight in dense]
-    network = numpy_engine.build(experiment, initial, activation, models.loss_name(experiment, task))
+    network = numpy_engine.build(experiment, initial, activation, models.loss_name(experiment, task), task)
     x_train, x_validation = (flat(x, scale) for x in (parts.x_train, parts.x_validation))
     found = numpy_engine.train(network, experiment, x_train, parts.y_train, x_validation, parts.y_validation, on_block)
     for weight, value in zip(dense, numpy_engine.weights(network), strict=True):
         weight.assign(value)
-    return model, training.Training(**vars(found), compiled_with="NumPy"), 0.0
+    return model, training.Training(**vars(found)), 0.0
 
 
 def flat(x, scale):

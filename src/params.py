@@ -19,7 +19,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
 Positive = Annotated[int, Field(gt=0, strict=True)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Question = Literal["how_long", "accuracy", "confusion", "overfitting", "strategy", "best_result", "learned"]
+Question = Literal["how_long", "accuracy", "confusion", "overfitting", "strategy", "best_result", "learned",
+                   "times", "cures", "fit", "examples"]  # fmt: skip
 
 
 class Frozen(BaseModel):
@@ -160,6 +161,7 @@ class Experiment(Frozen):
     batch_size: Annotated[Any, BeforeValidator(check_batch_size)]
     epochs: Positive
     validation_split: Fraction
+    training_rows: Positive | None
     early_stopping: EarlyStopping | None
     repeats: Positive
     seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)]
@@ -314,11 +316,62 @@ class Dataset(Frozen):
 
 # ---------------------------------------------------------------- studies
 
+MEASURES = (
+    "train_loss", "train_accuracy", "train_mse", "val_loss", "val_accuracy", "val_mse", "test_loss", "test_accuracy",
+    "test_mse", "training_seconds", "parameters", "epochs_run", "weight_norm",
+    "seconds_per_epoch", "final_loss", "final_val_loss", "early_val_accuracy", "best_epoch", "rise", "gap",
+)  # fmt: skip
+COMPARISONS = ("highest_first", "highest", "lowest", "equal")
+
+
+class Claim(Frozen):
+    """A statement of a document, to be held against the results (src/claims.py).
+
+    Either `of` names an experiment (or `chosen`) and one of quoted, at_least, at_most gives a value; or one of
+    highest_first, equal lists experiments; or highest, lowest names one, `among` the others (default: all).
+    """
+
+    source: str
+    statement: str
+    measure: Literal[MEASURES]
+    of: Name | None = None
+    quoted: float | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+    highest_first: Annotated[list[Name], Field(min_length=2)] | None = None
+    equal: Annotated[list[Name], Field(min_length=2)] | None = None
+    highest: Name | None = None
+    lowest: Name | None = None
+    among: list[Name] = []
+    within: NonNegative | None = None
+
+    @model_validator(mode="after")
+    def says_one_thing(self):
+        kinds = [kind for kind in ("quoted", "at_least", "at_most", *COMPARISONS) if getattr(self, kind) is not None]
+        if len(kinds) != 1 or (self.of is None) != (kinds[0] in COMPARISONS):
+            raise ValueError("expected `of` with one of quoted, at_least, at_most; or one of highest_first, equal, "
+                             f"highest, lowest; received {', '.join(kinds) or 'none of them'}")  # fmt: skip
+        return self
+
+    @property
+    def kind(self):
+        return next(kind for kind in ("quoted", "at_least", "at_most", *COMPARISONS) if getattr(self, kind) is not None)
+
+    @property
+    def experiments(self):
+        """The experiments it is about, the first one first."""
+        if self.of:
+            return [self.of]
+        named = getattr(self, self.kind)
+        return named if isinstance(named, list) else [named, *(name for name in self.among if name != named)]
+
 
 class Study(Frozen):
     title: str
     dataset: str
     questions: list[Question]
+    claims: list[Claim]
+    notebook: Name  # the experiment that the notebook trains, or `chosen`
     defaults: dict[str, Any]
     experiments: dict[Name, Experiment] = Field(min_length=1)
 
@@ -345,7 +398,13 @@ class Params(Frozen):
             raise LaboratoryError(f"{path}: not found; run `dvc repro search@{name}` first")
         winner = check(Experiment, json.loads(path.read_text()), str(path))
         return Study(
-            title=search.title, dataset=search.dataset, questions=[], defaults={}, experiments={"winner": winner}
+            title=search.title,
+            dataset=search.dataset,
+            questions=[],
+            claims=[],
+            notebook="winner",
+            defaults={},
+            experiments={"winner": winner},
         )
 
     def dataset(self, name):
@@ -409,6 +468,10 @@ def resolve_study(file, name, study, base):
         if not isinstance(overrides, dict):
             raise LaboratoryError(f"{place}.experiments.{key}: expected a mapping of overrides, received {overrides!r}")
         experiments[key] = check(Experiment, base | defaults | overrides, f"{place}.experiments.{key}")
+    if isinstance(study.get("claims"), list):
+        study = study | {
+            "claims": [single for claim in study["claims"] for single in resolve_claim(claim, experiments)]
+        }
     return study | {"experiments": experiments}
 
 
@@ -451,12 +514,34 @@ def check_search(place, name, search, params):
                               f"{search.objective.metric}")  # fmt: skip
 
 
+def resolve_claim(claim, experiments):
+    """A claim with several quoted values becomes one a measure; that one is highest or lowest, one about all others."""
+    if not isinstance(claim, dict):
+        return [claim]
+    if isinstance(claim.get("quoted"), dict):
+        return [claim | {"measure": measure, "quoted": value} for measure, value in claim["quoted"].items()]
+    alone = ("highest" in claim or "lowest" in claim) and not claim.get("among")
+    return [claim | {"among": list(experiments)} if alone else claim]
+
+
 def check_study(place, study, params):
     """What can only be known when dataset and experiments are seen together."""
     task = task_of(place, study.dataset, params)
+    if study.notebook not in ("chosen", *study.experiments):
+        raise LaboratoryError(f"{place}.notebook: expected `chosen` or an experiment of the study, received "
+                              f"'{study.notebook}'{closest(study.notebook, study.experiments)}")  # fmt: skip
+    for index, claim in enumerate(study.claims):
+        for name in claim.experiments:
+            if name not in study.experiments and not (claim.of and name == "chosen"):
+                raise LaboratoryError(f"{place}.claims.{index}: expected an experiment of the study, received "
+                                      f"'{name}'{closest(name, study.experiments)} ({claim.statement})")  # fmt: skip
     for name, experiment in study.experiments.items():
         if task == "regression":
             refuse_classification(f"{place}.experiments.{name}", experiment)
+    unanswerable = {"classification": ("fit",), "regression": ("confusion", "examples")}[task]
+    for question in study.questions:
+        if question in unanswerable:
+            raise LaboratoryError(f"{place}.questions: '{question}' has no answer where the dataset's task is {task}")
 
 
 def task_of(place, dataset, params):

@@ -82,32 +82,104 @@ def roc_curves(curves, title):
     return figure
 
 
-def mistakes(images, texts, title):
-    """A row of wrongly classified images uint8 [count, height, width, channels] with a line of text under each."""
-    figure, axes = plt.subplots(1, len(images), figsize=(1.6 * len(images), 2.4), layout="constrained", squeeze=False)
-    for axis, image, text in zip(axes[0], images, texts):
-        axis.imshow(image.squeeze(), cmap="gray_r" if image.shape[-1] == 1 else None)
-        axis.set_xlabel(text, fontsize=8)
-        axis.set(xticks=[], yticks=[])
-        axis.grid(False)
-    figure.suptitle(title)
-    return figure
+def regression_fit(samples, prediction, dark, title):
+    """Predictions against targets, or the fitted curve over a single input with the intervals that trained on nothing.
 
-
-def regression_fit(x, y, prediction, title):
-    """Predictions against targets, or the fitted curve over a single input. x, y, prediction: [rows, 1]."""
-    figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    samples: {'training': (x, y), 'test': (x, y)}, arrays [rows, columns]; prediction: of the test samples [rows, 1];
+    dark: [(low, high)] of the intervals.
+    """
+    figure, axis = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    x, y = samples["test"]
     if x.shape[1] == 1:
         order = np.argsort(x[:, 0])
-        axis.plot(x[order, 0], y[order, 0], "o", markersize=4, fillstyle="none", label="test samples")
-        axis.plot(x[order, 0], prediction[order, 0], "-", label="prediction")
+        for low, high in dark:
+            axis.axvspan(low, high, color="grey", alpha=0.2, label="dark interval")
+        for (name, (inputs, targets)), marker in zip(samples.items(), "x+"):
+            axis.plot(inputs[:, 0], targets[:, 0], marker, markersize=5, label=f"{name} samples")
+        axis.plot(x[order, 0], prediction[order, 0], "-", color=COLOURS[2], linewidth=2, label="prediction")
         axis.set(xlabel="input", ylabel="target", title=title)
     else:
         axis.plot(y[:, 0], prediction[:, 0], "o", markersize=4, fillstyle="none", label="test samples")
         axis.axline((float(y.min()),) * 2, slope=1, color="grey", linewidth=0.8, label="exact")
         axis.set(xlabel="target", ylabel="prediction", title=title)
+    handles = dict(zip(*reversed(axis.get_legend_handles_labels())))
+    axis.legend(handles.values(), handles.keys())
+    return figure
+
+
+def curves_of_each(histories, metric, title):
+    """Training and validation loss of each experiment in a panel of its own. histories: {experiment: table of curves}."""
+    columns = min(5, len(histories))
+    rows = -(-len(histories) // columns)
+    size = (2.6 * columns, 2.1 * rows + 0.6)
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    for axis, (name, history) in zip(axes.flat, histories.items()):
+        axis.plot(history["epoch"], history["loss"], label="training")
+        axis.plot(history["epoch"], history["val_loss"], label="validation")
+        axis.set_title(name, fontsize=9)
+        axis.tick_params(labelsize=7)
+        axis.set_yscale("log")
+    for axis in axes.flat[len(histories) :]:
+        axis.set_visible(False)
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
+    figure.supxlabel("epoch")
+    figure.supylabel("loss")
+    figure.suptitle(title, x=0.02, ha="left")
+    return figure
+
+
+def activation_functions(curves, title):
+    """curves: {name: [inputs, outputs]}."""
+    figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
+    for name, (inputs, outputs) in curves.items():
+        axis.plot(inputs, outputs, label=name)
+    axis.set(xlabel="input of the unit", ylabel="output", title=title)
     axis.legend()
     return figure
+
+
+def weight_histograms(histograms, title):
+    """One panel a layer. histograms: {layer: [centres, counts]}."""
+    figure, axes = panels(len(histograms), 3.2, 2.8)
+    for axis, (name, (centres, counts)) in zip(axes, histograms.items()):
+        axis.bar(centres, counts, width=centres[1] - centres[0], color=COLOURS[1])
+        axis.set_title(name, fontsize=9)
+        axis.set_xlabel("weight")
+    axes[0].set_ylabel("how many weights")
+    figure.suptitle(title)
+    return figure
+
+
+def image_grid(images, texts, title, columns=8):
+    """Images [count, height, width(, channels)] in rows of `columns`, a line of text under each ('' for none)."""
+    rows = -(-len(images) // columns)
+    size = (1.15 * columns, (1.45 if any(texts) else 1.15) * rows + 0.5)
+    figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, image, text in zip(axes.flat, images, texts):
+        axis.imshow(image.squeeze(), cmap=None if image.ndim == 3 and image.shape[-1] == 3 else "gray_r")
+        axis.set_title(text, fontsize=7, y=-0.28)
+    figure.suptitle(title)
+    return figure
+
+
+def structure(layers, title):
+    """A network as a chain of boxes. layers: [(text in the box, text below it)] from input to output."""
+    figure, axis = plt.subplots(figsize=(1.45 * len(layers), 1.8), layout="constrained")
+    for position, (inside, below) in enumerate(layers):
+        axis.text(position, 0.6, inside, ha="center", va="center", fontsize=8, bbox={"boxstyle": "round,pad=0.5", "fc": "white", "ec": COLOURS[1]})  # fmt: skip
+        axis.text(position, 0.22, below, ha="center", va="center", fontsize=7)
+    for position in range(len(layers) - 1):
+        axis.annotate("", (position + 0.62, 0.6), (position + 0.38, 0.6), arrowprops={"arrowstyle": "->"})
+    axis.set(xlim=(-0.6, len(layers) - 0.4), ylim=(-0.2, 1), title=title)
+    axis.set_axis_off()
+    return figure
+
+
+def panels(count, width, height):
+    figure, axes = plt.subplots(1, count, figsize=(width * count, height), layout="constrained", squeeze=False)
+    return figure, axes[0]
 
 
 def training_times(seconds, title):

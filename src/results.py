@@ -53,6 +53,24 @@ def save(study, rows, predictions):
         np.save(folder(study) / f"{experiment}-{repeat}.npy", outputs)
 
 
+def save_insides(study, arrays, summary):
+    """Write what `insides.look_inside` found of the chosen network, and its summary."""
+    np.savez(folder(study) / "insides.npz", **arrays)
+    (folder(study) / "summary.txt").write_text(summary)
+
+
+def load_insides(study):
+    """{kind: {name: array}} of the chosen network, and its summary; nothing where no training finished."""
+    if not (folder(study) / "insides.npz").exists():
+        return {}, ""
+    found = {}
+    with np.load(folder(study) / "insides.npz") as arrays:
+        for key in arrays.files:
+            kind, _, name = key.partition("/")
+            found.setdefault(kind, {})[name] = arrays[key]
+    return found, (folder(study) / "summary.txt").read_text()
+
+
 def load(study):
     return json.loads((folder(study) / "evaluation.json").read_text())
 
@@ -64,6 +82,12 @@ def load_predictions(study, row):
 def load_history(study, row):
     """The curves of one training: a table with epoch, loss, METRIC, val_loss, val_METRIC, ended."""
     return pandas.read_csv(Path("models", study, row["experiment"], str(row["repeat"]), "history.csv"))
+
+
+def development_rows(dataset):
+    """x and y of the development rows (training and validation), in the split's order."""
+    rows = np.load(Path("data/split", dataset, "development.npz"))["rows"]
+    return examples.load_rows(Path("data/processed", dataset), rows)
 
 
 def test_rows(dataset):

@@ -1,11 +1,6 @@
 """A search run and written down: points drawn by Optuna, their trainings in worker processes, the best point.
 
-models/searches/NAME holds
-    fits/FINGERPRINT.json   one training: a point's, or one fold of it. What is there is never trained again, so that a killed
-                            search goes on where it stopped and an edited one trains only its new points
-    search.journal          Optuna's study, built anew from the fits at each start; random.journal: that of the baseline
-    search.json             the trials and what they cost
-    winner.json             the settings of the best point
+Everything lies in models/searches/NAME, see src/search_results.py.
 
 Points follow from the seed alone, or for tpe and gp from the seed and from the results of earlier rounds of ROUND trials. How
 many trainings run side by side decides nothing; only a pruner, which stops what others have overtaken, looks at the clock.
@@ -28,7 +23,7 @@ import optuna
 from sklearn.model_selection import KFold, StratifiedKFold
 from tqdm import tqdm
 
-from src import experiments, params, runtime, sampling, workers
+from src import experiments, params, runtime, sampling, search_results, workers
 from src.datasets import split
 from src.errors import LaboratoryError
 from src.params import Experiment
@@ -36,7 +31,6 @@ from src.search_params import ADAPTIVE, applied, label
 
 ROUND = 4  # trials that tpe and gp draw before they look at results again, whatever the number of workers
 CURVE_POINTS = 200  # epochs kept of a curve
-JOURNALS = ("search.journal", "random.journal")
 
 
 @dataclass(frozen=True)
@@ -52,24 +46,15 @@ class Fit:
     work: float  # as in experiments.Job
 
 
-def folder_of(name):
-    return Path("models/searches", name)
-
-
-def load(name):
-    """The outcome of a finished search, see `outcome_of`."""
-    return json.loads((folder_of(name) / "search.json").read_text())
-
-
 def run(name, search, pools):
     """Run the search and return its outcome, which search.json keeps (see `outcome_of`). pools: of worker processes."""
     started, data = time.time(), experiments.development(search.dataset)
-    folder = folder_of(name)
+    folder = search_results.folder(name)
     (folder / "fits").mkdir(parents=True, exist_ok=True)
     deadline = started + (search.time_budget or math.inf)
-    trials = explore(name, search, folder / JOURNALS[0], data, pools, deadline)
+    trials = explore(name, search, folder / search_results.JOURNALS[0], data, pools, deadline)
     rival = rival_of(search) if search.baseline else None
-    baseline = explore(name, rival, folder / JOURNALS[1], data, pools, deadline) if rival else []
+    baseline = explore(name, rival, folder / search_results.JOURNALS[1], data, pools, deadline) if rival else []
     remove_strangers(folder, trials + baseline)
     outcome = outcome_of(search, data["card"], trials, baseline, time.time() - started)
     write(folder / "search.json", outcome)
@@ -129,7 +114,13 @@ def fits_of(name, search, number, point, data, digest):
     names = [hashlib.sha256(repr((job.fingerprint, fold, search.pruner)).encode()).hexdigest()[:16] for fold in folds]
     return [
         Fit(
-            number, fold, experiment, search.dataset, folder_of(name) / "fits" / f"{digest}.json", job.threads, job.work
+            number,
+            fold,
+            experiment,
+            search.dataset,
+            search_results.folder(name) / "fits" / f"{digest}.json",
+            job.threads,
+            job.work,
         )
         for fold, digest in zip(folds, names)
     ]

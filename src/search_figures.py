@@ -5,7 +5,7 @@ import optuna
 from optuna.visualization import matplotlib as drawing
 
 from src import plots, sampling
-from src.search import JOURNALS
+from src.search_results import JOURNALS
 
 
 def write(source, folder, name, metric):

@@ -10,8 +10,7 @@ import numpy as np
 import pandas
 from mlflow.entities import Metric, Param, RunStatus
 
-from src import tracking
-from src.search import folder_of
+from src import search_results, tracking
 from src.search_params import label
 from src.wording import layers, value
 
@@ -70,7 +69,7 @@ def row_of(trial, fingerprint, metric):
 
 def history_of(name, trial):
     """The trial's curves as a table with epoch and ended; the mean over its folds where it has some."""
-    results = [json.loads((folder_of(name) / "fits" / file).read_text()) for file in trial["fits"]]
+    results = [search_results.load_fit(name, file) for file in trial["fits"]]
     tables = [pandas.DataFrame(result["curves"]) for result in results if "curves" in result]
     if not tables:
         return pandas.DataFrame({"epoch": [], "ended": []})
@@ -120,6 +119,6 @@ def close_parent(client, run_id, name, outcome, figures, histories):
         metrics=[Metric(key, float(figure), 0, 0) for key, figure in measured.items() if figure is not None],
     )
     client.log_artifacts(run_id, figures, "figures")
-    client.log_artifact(run_id, folder_of(name) / "search.json")
+    client.log_artifact(run_id, search_results.folder(name) / "search.json")
     ended = [history["ended"].iloc[-1] for history in histories.values() if len(history)]
     client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED), int(1000 * np.max(ended)) if ended else None)

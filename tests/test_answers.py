@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas
 import pytest
 
@@ -12,8 +13,26 @@ CONFIGURATION = {
     "hidden_layers": [32],
     "activation": {"name": "relu"},
     "optimizer": {"name": "Adam"},
+    "normalisation": "unit",
+    "convolutions": [{"filters": 4, "kernel_size": 3, "activation": {"name": "relu"}}],
     "seed": 1,
     "repeats": 2,
+}
+
+
+# 1,000 test images of two classes, 25 of them taken for the other class.
+LABELS = np.repeat([0, 1], 500)
+OUTPUTS = np.where((np.arange(1000) % 40 == 0) ^ (LABELS == 1), 0.9, 0.1)[:, None] * [-1, 1] + [1, 0]
+IMAGES = np.zeros((1000, 4, 4, 1), np.uint8)
+SAMPLES = {"training": (IMAGES, LABELS), "test": (IMAGES, LABELS)}
+CARD = {"title": "Pets", "rows": 5000, "classes": ["cat", "dog"], "note": "2 images differ", "task": "classification",
+        "shape": [4, 4, 1]}  # fmt: skip
+INSIDES = {
+    "histogram": {"dense_1": np.array([[0.0, 1, 2], [4, 5, 6]])},
+    "filters": {"convolution_1": np.zeros((3, 3, 4))},
+    "maps": {"convolution_1": np.zeros((2, 2, 4))},
+    "augmented": {"": np.zeros((2, 3, 4, 4, 1), np.uint8)},
+    "activation": {"relu": np.array([[-1.0, 0, 1], [0, 0, 1]])},
 }
 
 
@@ -41,7 +60,19 @@ def results(rows=None, turning=5):
         row("wide", 1, 0.95, 0.96, hidden_layers=[64]), row("wide", 2, 0.96, 0.97, chosen=True, hidden_layers=[64]),
     ]  # fmt: skip
     finished = [r for r in rows if r["status"] == "finished"]
-    return answers.Results(rows, {(r["experiment"], r["repeat"]): history(turning) for r in finished}, "accuracy", 1000)
+    histories = {(r["experiment"], r["repeat"]): history(turning) for r in finished}
+    return answers.Results(rows, histories, "accuracy", 1000, SAMPLES, OUTPUTS)
+
+
+def regression(error_in_the_dark=0.5):
+    """Results of a curve through samples that leave 2 < x < 6 dark; errors of 0.1 elsewhere."""
+    x = np.concatenate([np.linspace(0, 2, 30), np.linspace(6, 8, 30)])[:, None]
+    x_test = np.linspace(0, 8, 41)[:, None]
+    error = np.where((x_test > 2) & (x_test < 6), error_in_the_dark, 0.1)
+    one = row("net", 1, 0.5, 0.5, chosen=True) | {"val_mse": 0.1, "test_mse": 0.2}
+    samples = {"training": (x, x), "test": (x_test, x_test)}
+    curves = history(5).rename(columns={"accuracy": "mse", "val_accuracy": "val_mse"})
+    return answers.Results([one], {("net", 1): curves}, "mse", 41, samples, x_test + error)
 
 
 def said(found, question):
@@ -54,7 +85,9 @@ def test_every_question_of_the_configuration_can_be_answered():
     from src.params import Question
 
     assert set(get_args(Question)) == set(answers.QUESTIONS)
-    for item in answers.answer(results(), list(answers.QUESTIONS)):
+    of_regressions = {"fit"}
+    answered = answers.answer(results(), [name for name in answers.QUESTIONS if name not in of_regressions])
+    for item in [*answered, *answers.answer(regression(), list(of_regressions))]:
         assert item["answer"].endswith(".") and item["asked"].endswith("?")
         json.dumps(item)
 
@@ -73,6 +106,7 @@ def changed(**values):
     ("strategy", results(results().rows[:2] + [row("wide", 1, 0.95, 0.96, chosen=True, hidden_layers=[64], activation="tanh")])),
     ("best_result", results([row("narrow", 1, 0.97, 0.91), row("wide", 1, 0.95, 0.96, chosen=True, hidden_layers=[64])])),
     ("learned", changed(val_accuracy=0.2)),
+    ("times", changed(training_seconds=500.0)),
 ])  # fmt: skip
 def test_other_results_give_another_answer(question, other):
     assert said(results(), question) != said(other, question)
@@ -138,43 +172,61 @@ def test_the_machine_readable_table_has_the_promised_columns():
     assert {"val_mse", "test_mse"} <= set(tables.experiments([], "mse").columns)
 
 
-def test_the_page_holds_table_answers_and_figures(tmp_path):
-    import numpy as np
+def shown(found=None):
+    return figures.Shown("pets", found or results(), CARD, INSIDES)
 
+
+def test_the_page_holds_table_answers_claims_and_figures(tmp_path):
     found = results()
-    outputs = np.full((1000, 2), 0.5)
-    card = {
-        "title": "Pets",
-        "rows": 5000,
-        "classes": ["cat", "dog"],
-        "note": "2 images differ",
-        "task": "classification",
-    }
-    labels = np.repeat([0, 1], 500)
-    drawn = figures.write(
-        tmp_path / "figures", "pets", found, card, outputs, np.zeros((1000, 4, 4, 1), np.uint8), labels
-    )
-    text = page.markdown(study="pets", title="Pets", card=card, metric="accuracy", test_count=1000, table=tables.comparison(found.rows, "accuracy"),
-                         answers=answers.answer(found, ["accuracy"]), figures=drawn, failures=[], repeated="One seed.")  # fmt: skip
+    drawn = figures.write(tmp_path / "figures", shown())
+    claim = {"source": "s", "statement": "wide is better", "measure": "val_accuracy", "quoted": "wide > narrow",
+             "measured": 0.05, "spread": 0.01, "repeats": 2, "verdict": "reproduced"}  # fmt: skip
+    text = page.markdown(study="pets", title="Pets", card=CARD, metric="accuracy", test_count=1000, table=tables.comparison(found.rows, "accuracy"),
+                         answers=answers.answer(found, ["accuracy"]), figures=drawn, failures=[], repeated="One seed.",
+                         scorecard=tables.scorecard([claim]), verdicts=tables.verdicts([claim]), summary="3 layers")  # fmt: skip
     html = page.html("Pets", text)
     assert "2 images differ" in text and "wide *" in text and "<table>" in html
+    assert "1 reproduced of 1 claims" in text and "0.05 ± 0.01" in text and "3 layers" in text
     for name, caption in drawn:
         assert (tmp_path / "figures" / name).stat().st_size > 1000 and caption in text and f"figures/{name}" in html
 
 
-def test_figures_are_the_same_bytes_when_drawn_again(tmp_path):
-    import numpy as np
+def test_every_figure_the_assignments_show_is_drawn(tmp_path):
+    names = {name for name, _ in figures.write(tmp_path / "images", shown())}
+    assert names == {f"{name}.png" for name in (
+        "learning_curves", "curves_of_each", "training_times", "samples", "structure", "activations", "weights", "filters",
+        "maps_convolution_1", "augmented", "chosen_curves", "confusion_matrix", "roc", "mistakes")}  # fmt: skip
+    fitted = figures.Shown("curve", regression(), CARD | {"classes": []}, {})
+    assert "fit.png" in {name for name, _ in figures.write(tmp_path / "curve", fitted)}
 
-    card = {"classes": ["cat", "dog"]}
+
+def test_figures_are_the_same_bytes_when_drawn_again(tmp_path):
     for folder in ("one", "two"):
-        figures.write(
-            tmp_path / folder,
-            "pets",
-            results(),
-            card,
-            np.full((1000, 2), 0.5),
-            np.zeros((1000, 4, 4, 1), np.uint8),
-            np.repeat([0, 1], 500),
-        )
+        figures.write(tmp_path / folder, shown())
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_errors_in_the_dark_are_told_from_those_in_the_light():
+    bright, dark = (answers.answer(regression(error), ["fit"])[0] for error in (0.1, 0.5))
+    assert dark["values"]["dark_intervals"] == [(2.0, 6.0)]
+    assert dark["values"]["mse_dark"] == pytest.approx(0.25) and dark["values"]["mse_lit"] == pytest.approx(0.01)
+    assert bright["answer"] != dark["answer"] and "2 to 6" in dark["answer"]
+
+
+def test_predictions_of_the_first_examples_are_held_against_the_truth():
+    found = answers.answer(results(), ["examples"])[0]
+    assert "9 of them are right: the 1. is cat" in found["answer"] and found["values"]["predicted"][:2] == [
+        "dog",
+        "cat",
+    ]
+
+
+def test_what_cures_over_fitting_is_measured_against_the_first_experiment():
+    found = results()
+    found.histories = {key: history(19 if key[0] == "wide" else 5) for key in found.histories}
+    cured = answers.answer(found, ["cures"])[0]
+    assert "narrow has its lowest validation loss at epoch 6" in cured["answer"]
+    assert "Less over-fitting, by the same measure: wide 0 %" in cured["answer"]
+    worse = answers.answer(results(), ["cures"])[0]
+    assert "No cure: wide" in worse["answer"]

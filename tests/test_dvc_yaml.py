@@ -99,12 +99,16 @@ def test_only_the_params_a_stage_lists_change_what_it_does(stage, tmp_path, monk
             assert outcome(stage, changed, tmp_path, monkeypatch) != before, f"{stage} lists {key} for nothing"
 
 
-def test_the_report_reads_of_a_study_what_it_lists():
-    tree = ast.parse((ROOT / "src/stages/report.py").read_text())
+READS = {"report": {"title", "questions", "claims"}, "notebook": {"title", "questions", "notebook"}}
+
+
+@pytest.mark.parametrize("stage", READS)
+def test_the_report_and_the_notebook_read_of_a_study_what_they_list(stage):
+    tree = ast.parse((ROOT / f"src/stages/{stage}.py").read_text())
     read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
             and node.value.id == "study"}  # fmt: skip
-    assert read - {"dataset"} == {"title", "questions"}  # the dataset stands in its deps
-    assert listed("report", "studies.digits.title") and listed("report", "studies.digits.questions")
+    assert read - {"dataset"} == READS[stage]  # the dataset stands in its deps
+    assert all(listed(stage, f"studies.digits.{key}") for key in READS[stage])
 
 
 def test_training_never_depends_on_the_test_rows():

@@ -15,7 +15,7 @@ def experiment(**overrides):
         "engine": "keras", "convolutions": [], "hidden_layers": [6], "activation": "tanh", "output_activation": None, "kernel_initializer": "GlorotUniform",
         "normalisation": "standardise", "input_noise": 0, "gaussian_noise": 0, "dropout": 0, "batch_normalization": False,
         "kernel_regularizer": None, "kernel_constraint": None, "augmentation": None, "loss": None, "optimizer": "SGD",
-        "learning_rate": 0.05, "weight_decay": 0, "batch_size": BATCH, "epochs": 3, "validation_split": 0.2, "early_stopping": None,
+        "learning_rate": 0.05, "weight_decay": 0, "batch_size": BATCH, "epochs": 3, "validation_split": 0.2, "training_rows": None, "early_stopping": None,
         "repeats": 1, "seed": 7,
     }  # fmt: skip
     return params.Experiment.model_validate(base | overrides)
@@ -415,3 +415,27 @@ def test_weight_decay_is_an_l2_penalty_of_half_of_it_on_every_weight(tensorflow)
         steps.append([after.numpy() - start for after, start in zip(built.model.trainable_weights, before)])
     for decayed, undecayed, start in zip(*steps, before, strict=True):
         np.testing.assert_allclose(decayed, undecayed - 0.1 * 0.3 * start, atol=1e-6)
+
+
+def test_the_numpy_engine_trains_like_the_compiled_one(tensorflow):
+    """From equal weights in an equal order; float32 sums in another order differ a little more with each step."""
+    from src import fitting
+
+    histories = []
+    for engine in ("keras", "numpy"):
+        configuration = experiment(engine=engine, optimizer="adam", learning_rate=0.01, epochs=4)
+        model, trained, facts = fitting.fit(configuration, table(), slice(20, None), slice(20))
+        histories.append(np.array(list(trained.history.values())))
+        assert trained.compiled_with == {"keras": "XLA", "numpy": "NumPy"}[engine]
+    np.testing.assert_allclose(*histories, rtol=1e-3)
+    assert histories[0][0, 0] > histories[0][0, -1]
+
+
+def test_the_numpy_engine_refuses_before_training_what_it_cannot_do():
+    from src import experiments
+    from src.errors import LaboratoryError
+
+    card = {"name": "table", "task": "classification", "shape": [FEATURES], "classes": list("abc")}
+    for key, value in {"batch_normalization": True, "weight_decay": 0.1, "optimizer": "Lion"}.items():
+        with pytest.raises(LaboratoryError, match=f"here: engine numpy: {key}: .*engine: keras"):
+            experiments.check_fits("here", experiment(engine="numpy", **{key: value}), card)

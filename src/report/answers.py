@@ -4,14 +4,14 @@ Each function takes a Study's `Results` and returns (sentences, values); QUESTIO
 to the question as the report asks it and the function that answers it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
 
-from src import evaluation
+from src import evaluation, wording
 from src.report import tables
-from src.wording import listing, number, percent, seconds, times, value
+from src.wording import listing, number, percent, seconds, value
 
 
 @dataclass
@@ -22,6 +22,8 @@ class Results:
     histories: dict  # {(experiment, repeat): table of curves}
     metric: str  # accuracy or mse
     test_count: int
+    samples: dict = field(default_factory=dict)  # {'training': (x, y), 'test': (x, y)}
+    predictions: np.ndarray | None = None  # outputs of the chosen run on the test rows
 
     @property
     def finished(self):
@@ -98,7 +100,7 @@ def confusion(results):
     sentences = [f"{easiest} is recognised best ({percent(recall[easiest], 1)} of its examples), {hardest} worst "
                  f"({percent(recall[hardest], 1)})."]  # fmt: skip
     if pairs:
-        said = [f"{true} taken for {predicted} ({times(count)})" for true, predicted, count in pairs]
+        said = [f"{true} taken for {predicted} ({wording.times(count)})" for true, predicted, count in pairs]
         sentences.append(f"The most frequent mistakes are {listing(said)}.")
         sentences.append(asymmetry(np.array(chosen["confusion"]), classes, *pairs[0]))
     else:
@@ -113,7 +115,7 @@ def asymmetry(counts, classes, true, predicted, count):
     back = int(counts[classes.index(predicted), classes.index(true)])
     one_way = binomtest(count, count + back).pvalue < 0.05
     verdict = "is one-sided" if one_way else "is not clearly one-sided"
-    return f"The first {verdict}: the reverse happens {times(back)}."
+    return f"The first {verdict}: the reverse happens {wording.times(back)}."
 
 
 def overfitting(results):
@@ -184,19 +186,39 @@ def learned(results):
     effects = single_changes(results)
     if not effects:
         return ["No two experiments differ in a single setting, so no effect can be told apart."], {"effects": []}
-    said = []
-    for effect in effects[:5]:
-        direction = "better" if effect["gain"] > 0 else "worse"
-        said.append(f"{effect['setting']} {effect['from']} -> {effect['to']} ({effect['experiments'][0]} -> "
-                    f"{effect['experiments'][1]}): {spread(results, abs(effect['gain']))} {direction}"
-                    + (f" (± {spread(results, effect['uncertainty'])})" if effect["uncertainty"] is not None else ""))  # fmt: skip
-    sentences = [f"{len(effects)} pairs of experiments differ in one setting only. The largest effects on the validation "
-                 f"{results.metric}: {'; '.join(said)}."]  # fmt: skip
-    unclear = [e for e in effects if e["uncertainty"] is not None and abs(e["gain"]) < 2 * e["uncertainty"]]
+    largest = largest_effects(effects)
+    clear = [effect for effect in largest if is_clear(effect)]
+    unclear = [effect["setting"] for effect in largest if not is_clear(effect)]
+    sentences = [f"{len(effects)} pairs of experiments differ in one setting only, {len(largest)} settings in all."]
+    if clear:
+        sentences.append(f"What each setting did at most to the validation {results.metric}: "
+                         f"{'; '.join(effect_text(results, effect) for effect in clear)}.")  # fmt: skip
     if unclear:
-        sentences.append(f"{len(unclear)} of the {len(effects)} are smaller than twice their uncertainty: noise could "
-                         "explain them.")  # fmt: skip
+        sentences.append(
+            f"No effect beyond the noise between seeds, or none that one seed could show: {listing(unclear)}."
+        )
     return sentences, {"effects": effects}
+
+
+def largest_effects(effects):
+    """For each setting its largest clear effect, or its largest where none is clear; the largest setting first."""
+    settings = dict.fromkeys(effect["setting"] for effect in effects)
+    return [
+        max((effect for effect in effects if effect["setting"] == name), key=lambda e: (is_clear(e), abs(e["gain"])))
+        for name in settings
+    ]
+
+
+def is_clear(effect):
+    """Whether an effect exceeds twice its uncertainty."""
+    return effect["uncertainty"] is not None and abs(effect["gain"]) > 2 * effect["uncertainty"]
+
+
+def effect_text(results, effect):
+    direction = "better" if effect["gain"] > 0 else "worse"
+    return (f"{effect['setting']} {effect['from']} -> {effect['to']} ({effect['experiments'][0]} -> "
+            f"{effect['experiments'][1]}) {spread(results, abs(effect['gain']))} {direction} "
+            f"(± {spread(results, effect['uncertainty'])})")  # fmt: skip
 
 
 def single_changes(results):
@@ -231,6 +253,83 @@ def setting(key, entry):
     return entry["hidden_layers"] if key == "hidden_layers" else value(entry["configuration"][key])
 
 
+def times(results):
+    timed = [entry for entry in results.summary if entry["training_seconds"] is not None]
+    ranked = sorted(timed, key=lambda entry: entry["training_seconds"] / entry["epochs_run"])
+    fastest, slowest = ranked[0], ranked[-1]
+    rate = {entry["experiment"]: entry["training_seconds"] / entry["epochs_run"] for entry in ranked}
+    ratio = rate[slowest["experiment"]] / rate[fastest["experiment"]]
+    sentences = [f"An epoch of {slowest['experiment']} takes {duration(rate[slowest['experiment']])}, one of "
+                 f"{fastest['experiment']} {duration(rate[fastest['experiment']])}: {number(ratio, 2)} times as long."]  # fmt: skip
+    best = max(timed, key=lambda entry: (1 if results.metric == "accuracy" else -1) * entry[f"val_{results.metric}"])
+    sentences.append(f"The best on the validation rows, {best['experiment']}, needs {seconds(best['training_seconds'])} "
+                     f"for {best['epochs_run']:.0f} epochs.")  # fmt: skip
+    return sentences, {"seconds_per_epoch": rate}
+
+
+def duration(figure):
+    return seconds(figure) if figure >= 0.1 else f"{number(1000 * figure, 2)} ms"
+
+
+def cures(results):
+    """The first experiment of a study is its reference; what the others do to its over-fitting."""
+    found = {key: evaluation.overfitting(history) for key, history in results.histories.items()}
+    names = list(dict.fromkeys(name for name, _ in found))
+    rises = {
+        name: np.mean([facts["relative_rise"] for (one, _), facts in found.items() if one == name]) for name in names
+    }
+    epochs = {
+        name: np.mean([facts["best_epoch"] for (one, _), facts in found.items() if one == name]) for name in names
+    }
+    reference, others = names[0], names[1:]
+    sentences = [f"{reference} has its lowest validation loss at epoch {epochs[reference]:.0f} and ends "
+                 f"{percent(rises[reference], 0)} above it."]  # fmt: skip
+    better = sorted((name for name in others if rises[name] < rises[reference]), key=rises.get)
+    worse = [name for name in others if rises[name] >= rises[reference]]
+    if better:
+        said = [f"{name} {percent(rises[name], 0)}" for name in better]
+        sentences.append(f"Less over-fitting, by the same measure: {listing(said)}.")
+    if worse:
+        sentences.append(f"No cure: {listing(f'{name} {percent(rises[name], 0)}' for name in worse)}.")
+    return sentences, {"relative_rise": rises, "best_epoch": epochs}
+
+
+def mean_fact(found, name, key):
+    """Mean of a fact of evaluation.overfitting over the repeats of an experiment."""
+    return float(np.mean([facts[key] for (experiment, _), facts in found.items() if experiment == name]))
+
+
+def fit(results):
+    """Squared error of the chosen network inside and outside the intervals without training samples."""
+    (x, _), (x_test, y_test) = results.samples["training"], results.samples["test"]
+    dark = evaluation.dark_intervals(x[:, 0])
+    error = (results.predictions - y_test)[:, 0] ** 2
+    inside = np.any([(x_test[:, 0] > low) & (x_test[:, 0] < high) for low, high in dark], axis=0) if dark else error < 0
+    said = listing(f"{number(low)} to {number(high)}" for low, high in dark) or "none"
+    sentences = [f"The intervals without training samples are {said}."]
+    values = {"dark_intervals": dark, "mse_lit": float(error[~inside].mean())}
+    if inside.any():
+        values["mse_dark"] = float(error[inside].mean())
+        sentences.append(f"On the {inside.sum()} test samples inside them the chosen network's squared error is "
+                         f"{number(values['mse_dark'])} on average, on the {(~inside).sum()} others "
+                         f"{number(values['mse_lit'])}.")  # fmt: skip
+    return sentences, values
+
+
+def examples(results, count=10):
+    """What the chosen network says of the first test examples."""
+    y, predicted = results.samples["test"][1][:count], evaluation.labels_of(results.predictions)[:count]
+    shares = evaluation.probabilities_of(results.predictions)[:count].max(1)
+    classes = list(results.chosen["classes"])
+    said = [f"{classes[guess]} ({percent(share, 0)})" for guess, share in zip(predicted, shares)]
+    wrong = [
+        f"the {position + 1}. is {classes[label]}" for position, label in enumerate(y) if label != predicted[position]
+    ]
+    sentences = [f"For the first {len(y)} test examples {results.chosen['experiment']} says {listing(said)}.",
+                 f"{len(y) - len(wrong)} of them are right{': ' + listing(wrong) if wrong else ''}."]  # fmt: skip
+    return sentences, {"predicted": [classes[guess] for guess in predicted], "true": [classes[label] for label in y]}
+
+
 QUESTIONS = {
     "how_long": ("How long was the network trained?", how_long),
     "accuracy": ("How good is it on new examples?", accuracy),
@@ -239,4 +338,8 @@ QUESTIONS = {
     "strategy": ("Which strategy was followed?", strategy),
     "best_result": ("What is the best result?", best_result),
     "learned": ("What was learned about the hyper-parameters?", learned),
+    "times": ("How do the training times compare?", times),
+    "cures": ("What cures the over-fitting?", cures),
+    "fit": ("How good is the fit where no training sample lies?", fit),
+    "examples": ("What does the best network say of the first test examples?", examples),
 }

@@ -2,12 +2,12 @@
 
 import pandas
 
-from src.wording import percent, seconds
+from src.wording import number, percent, seconds
 
 COLUMNS = [
     "experiment", "repeat", "status", "activation", "optimizer", "loss", "hidden_layers", "learning_rate", "batch_size",
     "epochs", "epochs_run", "kept_epoch", "parameters", "train_loss", "train_METRIC", "val_loss", "val_METRIC",
-    "test_loss", "test_METRIC", "training_seconds", "compile_seconds", "chosen", "failure", "fingerprint",
+    "test_loss", "test_METRIC", "weight_norm", "training_seconds", "compile_seconds", "chosen", "failure", "fingerprint",
 ]  # fmt: skip
 
 
@@ -73,6 +73,39 @@ def measured(entry, key, metric):
     if metric != "accuracy":
         return f"{mean:.4g}" + (f" ± {deviation:.2g}" if deviation is not None else "")
     return f"{100 * mean:.2f} ± {100 * deviation:.2f} %" if deviation is not None else percent(mean)
+
+
+CLAIM_COLUMNS = ["source", "statement", "quoted", "measured", "spread", "repeats", "verdict", "measure", "why"]
+
+
+def claims(rows):
+    """The table of reports/STUDY/claims.csv: one row a claim."""
+    return pandas.DataFrame(rows, columns=CLAIM_COLUMNS)
+
+
+def scorecard(rows):
+    """The scorecard as text cells."""
+    return [
+        {
+            "Source": row["source"],
+            "Claim": row["statement"],
+            "Measure": row["measure"],
+            "Quoted": row["quoted"] if isinstance(row["quoted"], str) else number(row["quoted"], 4),
+            "Measured": "" if row["measured"] is None else with_spread(row),
+            "Repeats": str(row["repeats"]),
+            "Verdict": row["verdict"],
+        }
+        for row in rows
+    ]
+
+
+def with_spread(row):
+    return number(row["measured"], 4) + (f" ± {number(row['spread'], 2)}" if row["spread"] is not None else "")
+
+
+def verdicts(rows):
+    """{verdict: how many claims}, the commonest first; {} where there are no claims."""
+    return dict(pandas.Series([row["verdict"] for row in rows], dtype=object).value_counts())
 
 
 def text(cells):

@@ -6,11 +6,13 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas
 from tqdm import tqdm
 
 from src import evaluation, experiments, params, plots, results, runtime, tracking
 from src.errors import command
+from src.wording import value
 
 
 @command
@@ -32,6 +34,8 @@ def main():
     shutil.rmtree(results.folder(name), ignore_errors=True)
     results.save(name, rows, {(row["experiment"], row["repeat"]): outputs for row, outputs in scored.values()
                               if outputs is not None})  # fmt: skip
+    if chosen:
+        look_inside(name, study, next(job for job in jobs if scored[job][0] is chosen), x, y)
     new = log(name, settings.dataset(study.dataset), scored, chosen, x)
     print(f"{name}: {len(rows)} evaluated, {new} new in MLflow")
 
@@ -47,16 +51,32 @@ def metric_of(card):
 
 def score(job, x, y, card):
     """(row of the results table, outputs on the test rows or None where the training failed)."""
+    from src import insides
+
     manifest = experiments.require_manifest(job)
     row = results.row_of(manifest)
     if manifest["status"] != "finished":
         return row, None
-    outputs, loss = experiments.apply(job, manifest, x, y)
+    model = experiments.load_model(job, manifest)
+    outputs, loss = experiments.apply(model, job, x, y)
     if card["task"] == "classification":
         measured = evaluation.classification(y, outputs, card["classes"])
     else:
         measured = evaluation.regression(y, outputs)
-    return row | {"test_loss": loss} | measured, outputs
+    return row | {"test_loss": loss, "weight_norm": insides.weight_norm(model)} | measured, outputs
+
+
+def look_inside(name, study, job, x, y):
+    """Save what the report shows of the chosen network; the images looked at begin with one of the last class."""
+    from src import insides
+
+    model = experiments.load_model(job, experiments.read_manifest(job.folder))
+    shown = x[np.argsort(-y[:1000].ravel(), kind="stable")[:4]] if x.ndim == 4 else x[:4]
+    used = [one for experiment in study.experiments.values() for one in experiment.per_layer("activation")]
+    activations = insides.activations({value(one): one for one in used})
+    found = insides.look_inside(model, job.configuration, shown)
+    found |= {f"activation/{key}": np.stack([insides.REACH, curve]) for key, curve in activations.items()}
+    results.save_insides(name, found, insides.summary(model))
 
 
 def log(name, dataset, scored, chosen, x):

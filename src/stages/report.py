@@ -1,4 +1,4 @@
-"""python -m src.stages.report STUDY: write the comparison table, the answers and the figures into reports/STUDY."""
+"""python -m src.stages.report STUDY: write table, answers, scorecard of claims and figures into reports/STUDY."""
 
 import argparse
 import json
@@ -6,10 +6,10 @@ import shutil
 import sys
 from pathlib import Path
 
-from src import params, results
-from src.datasets import examples
+from src import claims, params, results
 from src.errors import command
 from src.report import answers, figures, page, tables
+from src.report.gather import gather
 
 
 @command
@@ -18,34 +18,28 @@ def main():
     parser.add_argument("study", help="a name under studies: in params.yaml, e.g. digits")
     name = parser.parse_args().study
     study = params.load().study(name)
-    rows = results.load(name)
-    card = examples.load_card(Path("data/processed", study.dataset))
-    x, y = results.test_rows(study.dataset)
-    metric = "accuracy" if card["task"] == "classification" else "mse"
-    histories = {
-        (row["experiment"], row["repeat"]): results.load_history(name, row)
-        for row in rows
-        if row["status"] == "finished"
-    }
-    found = answers.Results(rows, histories, metric, len(y))
-    predictions = results.load_predictions(name, found.chosen) if found.chosen else None
-    write(Path("reports", name), name, study, found, card, predictions, x, y)
+    found, card = gather(name, study.dataset)
+    insides, summary = results.load_insides(name)
+    write(Path("reports", name), study, figures.Shown(name, found, card, insides), summary)
     print(f"{name}: report in reports/{name}/index.html")
-    failures = [row for row in rows if row["status"] == "failed"]
+    failures = [row for row in found.rows if row["status"] == "failed"]
     if failures:
-        sys.exit(f"error: {name}: {len(failures)} of {len(rows)} trainings failed; the report says which and why")
+        sys.exit(f"error: {name}: {len(failures)} of {len(found.rows)} trainings failed; the report says which and why")
 
 
-def write(folder, name, study, found, card, predictions, x, y):
-    """Everything under reports/STUDY."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+def write(folder, study, shown, summary):
+    """The report's files under reports/STUDY."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder / "figures", ignore_errors=True)
+    found = shown.results
     answered = answers.answer(found, study.questions)
+    scorecard = claims.scorecard(study.claims, found)
     repeats = max(entry["repeats"] for entry in found.summary)
     text = page.markdown(
-        study=name, title=study.title, card=card, metric=found.metric, test_count=found.test_count, answers=answered,
-        table=tables.comparison(found.rows, found.metric),
-        figures=figures.write(folder / "figures", name, found, card, predictions, x, y),
+        study=shown.study, title=study.title, card=shown.card, metric=found.metric, test_count=found.test_count,
+        answers=answered, table=tables.comparison(found.rows, found.metric), summary=summary,
+        scorecard=tables.scorecard(scorecard), verdicts=tables.verdicts(scorecard),
+        figures=figures.write(folder / "figures", shown),
         failures=[row for row in found.rows if row["status"] == "failed"],
         repeated=f"Mean ± standard deviation over {repeats} seeds." if repeats > 1 else "One seed an experiment.",
     )  # fmt: skip
@@ -54,9 +48,10 @@ def write(folder, name, study, found, card, predictions, x, y):
     (folder / "index.html").write_text(page.html(study.title, text))
     (folder / "answers.json").write_text(json.dumps(answered, indent=1) + "\n")
     (folder / "metrics.json").write_text(json.dumps(tables.metrics(found.rows, found.metric), indent=1) + "\n")
+    tables.claims(scorecard).to_csv(folder / "claims.csv", index=False)
     tables.experiments(found.rows, found.metric).to_csv(folder / "experiments.csv", index=False)
     figures.curves_table(found).to_csv(folder / "curves.csv", index=False)
-    figures.confusion_pairs(found, card, predictions, y).to_csv(folder / "confusion.csv", index=False)
+    figures.confusion_pairs(found, shown.card).to_csv(folder / "confusion.csv", index=False)
 
 
 if __name__ == "__main__":

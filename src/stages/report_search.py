@@ -5,7 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
-from src import params, results, search, search_figures
+from src import params, results, search_figures, search_results
 from src.datasets import examples
 from src.errors import command
 from src.report import page
@@ -19,7 +19,7 @@ def main():
     name = parser.parse_args().search
     wanted = params.load().search(name)
     card = examples.load_card(Path("data/processed", wanted.dataset))
-    write(Path("reports", name), name, wanted, search.load(name), results.load(name), card)
+    write(Path("reports", name), name, wanted, search_results.load(name), results.load(name), card)
     print(f"{name}: report in reports/{name}/index.html")
 
 
@@ -27,7 +27,7 @@ def write(folder, name, wanted, outcome, rows, card):
     """Everything under reports/SEARCH."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    figures = search_figures.write(search.folder_of(name), folder / "figures", name, outcome["metric"])
+    figures = search_figures.write(search_results.folder(name), folder / "figures", name, outcome["metric"])
     text = findings.markdown(name, wanted.title, outcome, rows, card, figures)
     (folder / "report.md").write_text(text)
     (folder / "index.html").write_text(page.html(wanted.title, text))

@@ -4,7 +4,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from src import experiments, params, search, search_figures, search_tracking, tracking
+from src import experiments, params, search, search_figures, search_results, search_tracking, tracking
 from src.errors import command
 from src.wording import number
 
@@ -30,7 +30,7 @@ def log(name, outcome, dataset):
     context = {"study": name, "card": data["card"], "url": next(iter(urls), None), "parent": tracking.parent_run(),
                "digest": experiments.data_digest(data)}  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        search_figures.write(search.folder_of(name), Path(folder), name, outcome["metric"])
+        search_figures.write(search_results.folder(name), Path(folder), name, outcome["metric"])
         return search_tracking.log(name, outcome, context, folder)
 
 
