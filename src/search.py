@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import statistics
 import time
-from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,20 +75,19 @@ def explore(name, search, journal, data, pools, deadline):
     """Draw and train all trials of one sampler; returns them in order, see `judged`."""
     journal.unlink(missing_ok=True)
     study = sampling.open_study(journal, search, direction_of(search, data["card"]))
-    trials, wanted, digest = [], sampling.how_many(study, search), digest_of(search, data)
+    trials, wanted, digest = {}, sampling.how_many(study, search), digest_of(search, data)
     progress = tqdm(total=wanted * (search.objective.folds or 1), desc=f"{name}: trainings", disable=None, leave=False)
     while len(trials) < wanted and time.time() < deadline:
         count = min(ROUND if search.sampler in ADAPTIVE else wanted, wanted - len(trials))
-        drawn = [sampling.ask(study, search) for _ in range(count)]
-        trainings = {number: fits_of(name, search, number, point, data, digest) for number, point in drawn}
+        drawn = dict(sampling.ask(study, search) for _ in range(count))
+        trainings = {number: fits_of(name, search, number, point, data, digest) for number, point in drawn.items()}
         replay(study, search, trainings)
-        pools.train(search, journal, trainings, deadline, progress)
-        for number, point in drawn:
-            trial = judged(search, data["card"], number, point, trainings[number])
+        for number in pools.train(search, journal, trainings, deadline, progress):
+            trial = judged(search, data["card"], number, drawn[number], trainings[number])
             sampling.tell(study, number, trial["status"], trial["value"])
-            trials.append(trial)
+            trials[number] = trial
     progress.close()
-    return trials
+    return [trials[number] for number in sorted(trials)]
 
 
 # ---------------------------------------------------------------- from a point to its trainings
@@ -272,19 +271,33 @@ class Pools:
         return self.executors[threads]
 
     def train(self, search, journal, trainings, deadline, progress):
-        """Train what is missing. trainings: {trial: its fits}."""
-        all_fits, done_before = [fit for fits in trainings.values() for fit in fits], progress.n
-        missing = [fit for fits in trainings.values() for fit in fits if not over(fits) and not fit.path.exists()]
+        """Train what is missing; yields each trial's number when its last training has ended. trainings: {trial: its fits}."""
+        open_trials, done_before = dict(trainings), progress.n
+        missing = [fit for fits in trainings.values() if not over(fits) for fit in fits if not fit.path.exists()]
+        yield from closed(open_trials)
         for threads in sorted({fit.threads for fit in missing}):
-            mine = chunks([fit for fit in missing if fit.threads == threads], runtime.workers(self.jobs, threads))
+            mine = chunks(
+                [fit for fit in missing if fit.threads == threads], search, runtime.workers(self.jobs, threads)
+            )
             executor = self.of(threads, ROUND if search.sampler in ADAPTIVE else len(mine))
             pending = {executor.submit(train_chunk, search, journal, chunk, deadline) for chunk in mine}
             while pending:
-                done, pending = wait(pending, timeout=0.5)
+                done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
                 for future in done:
                     received(future)
-                progress.n = done_before + sum(fit.path.exists() for fit in all_fits)
+                if done:
+                    yield from closed(open_trials)
+                progress.n = done_before + sum(fit.path.exists() for fits in trainings.values() for fit in fits)
                 progress.refresh()
+        yield from open_trials  # the time budget left them out
+
+
+def closed(open_trials):
+    """Take the trials that need no more training out of {trial: its fits}; returns their numbers."""
+    found = [number for number, fits in open_trials.items() if over(fits)]
+    for number in found:
+        del open_trials[number]
+    return found
 
 
 def received(future):
@@ -301,18 +314,19 @@ def over(fits):
     return len(found) == len(fits) or any(status != "finished" for status in found)
 
 
-def chunks(fits, workers):
+def chunks(fits, search, workers):
     """Lists of trainings, long ones first: those of one list can share a compiled program and are trained by one worker.
 
-    A group of trials that share one is divided where it would keep one worker busy while others wait.
+    A group of trials that share one is divided where it would keep one worker busy while others wait. Where a pruner
+    compares trials, each is a list of its own: it counts for the next as soon as it has ended.
     """
     share, groups = sum(fit.work for fit in fits) / (2 * workers), {}
     for fit in fits:
-        groups.setdefault((program_of(fit.experiment)), {}).setdefault(fit.trial, []).append(fit)
+        groups.setdefault(program_of(fit.experiment), {}).setdefault(fit.trial, []).append(fit)
     found = []
     for trials in groups.values():
         pieces = math.ceil(sum(fit.work for parts in trials.values() for fit in parts) / share) if workers > 1 else 1
-        size = math.ceil(len(trials) / pieces)
+        size = 1 if search.pruner != "none" else math.ceil(len(trials) / pieces)
         members = list(trials.values())
         found += [sum(members[first : first + size], []) for first in range(0, len(members), size)]
     # Fold by fold: the normalisation of a fold may be part of the program.

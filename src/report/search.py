@@ -12,15 +12,16 @@ from src.wording import listing, number, percent, seconds
 
 def markdown(name, title, outcome, rows, card, figures):
     """reports/SEARCH/report.md. outcome: search.json; rows: the evaluated winner, see results.row_of."""
-    metric = test_metric(outcome)
+    metric = metric_of(rows)
     return page.TEMPLATES.get_template("search.md.j2").render(
         name=name, title=title, card=card, figures=figures, sentences=sentences(outcome, rows),
         space=space_table(outcome), trials=trial_cells(outcome), winner=tables.comparison(rows, metric),
     )  # fmt: skip
 
 
-def test_metric(outcome):
-    return "mse" if outcome["metric"] == "val_mse" or "mse" in outcome["metric"] else "accuracy"
+def metric_of(rows):
+    """The metric of the winner's rows: accuracy or mse."""
+    return "mse" if any("val_mse" in row for row in rows) else "accuracy"
 
 
 def sentences(outcome, rows):
@@ -52,7 +53,7 @@ def cost(outcome):
 
 def optimism(outcome, rows):
     """The search's own value, that of the same settings under new seeds, and that of the test rows."""
-    metric = test_metric(outcome)
+    metric = metric_of(rows)
     finished = [row for row in rows if row["status"] == "finished"]
     if not finished:
         return "Every training of the winner failed."
@@ -169,7 +170,7 @@ def trial_cells(outcome):
 
 def metrics(outcome, rows):
     """The few numbers that `dvc metrics` compares."""
-    metric = test_metric(outcome)
+    metric = metric_of(rows)
     finished = [row for row in rows if row["status"] == "finished"]
     tested = {
         f"{part}_{metric}": float(np.mean([row[f"{part}_{metric}"] for row in finished]))
