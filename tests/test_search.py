@@ -3,16 +3,19 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 
+import pandas
 import pytest
 import yaml
 
 from src import experiments, params, sampling, search
 from src.errors import LaboratoryError
-from tests.conftest import ROOT, small_params
+from tests.conftest import ROOT, copy_project, small_params
+from tests.test_pipeline import mlflow_runs
 
 # One network for most tests: workers then compile it once.
 DEFAULTS = {"hidden_layers": [4], "epochs": 4, "batch_size": 256}
@@ -281,6 +284,44 @@ def test_a_killed_search_goes_on_without_losing_or_repeating_a_training(here):
     assert len(after) == 4 and before.items() <= after.items()
     outcome = json.loads((here / "models/searches/hunt/search.json").read_text())
     assert [trial["status"] for trial in outcome["trials"]] == ["finished"] * 4
+
+
+@pytest.mark.slow
+def test_a_search_is_reproduced_tracked_reported_and_its_winner_tested_once(tmp_path):
+    raw = searching(objective={"folds": 3}, space=RATES)
+    raw["jobs"] = 1
+    project = copy_project(tmp_path / "project", raw)
+    project.run("dvc repro report_search@hunt")
+    outcome = json.loads((project.folder / "models/searches/hunt/search.json").read_text())
+    manifests = sorted(project.folder.glob("models/hunt/winner/*/manifest.json"))
+    assert len(manifests) == 2, "the winner is trained under `repeats` seeds"
+    best = outcome["trials"][outcome["best"]]
+    assert {json.loads(path.read_text())["configuration"]["learning_rate"] for path in manifests} == {
+        best["point"]["learning_rate"]
+    }
+    report = (project.folder / "reports/hunt/report.md").read_text()
+    assert "other seeds" in report and "standard deviation over the 3 folds" in report and "on the border" in report
+    trials = pandas.read_csv(project.folder / "reports/hunt/trials.csv")
+    assert trials["trial"].tolist()[0] == outcome["best"] and len(trials) == 3
+    assert {"history.png", "parallel_coordinates.png"} <= {
+        p.name for p in project.folder.glob("reports/hunt/figures/*")
+    }
+
+    runs = mlflow_runs(project)
+    (parent,) = [run for run, name, *_ in live_runs(project) if name == "search"]
+    children = [tags for name, _, tags in runs if name.startswith("trial_")]
+    assert len(children) == 3 and {tags["mlflow.parentRunId"] for tags in children} == {parent}
+    assert sorted(name for name, *_ in runs if name.startswith("winner")) == ["winner-1", "winner-2"]
+    assert {status for _, status, _ in runs} == {"FINISHED"}
+    assert len(list(project.folder.glob(f"mlartifacts/{parent}/artifacts/figures/*.png"))) >= 2
+    project.run("dvc repro --force --single-item search@hunt")
+    assert len(mlflow_runs(project)) == len(runs), "logged once, however often it is run"
+    assert "up to date" in project.run("dvc repro report_search@hunt").stdout
+
+
+def live_runs(project):
+    with sqlite3.connect(project.folder / "mlflow.db") as store:
+        return store.execute("select run_uuid, name from runs where lifecycle_stage = 'active'").fetchall()
 
 
 def wait_for(condition, seconds=400):
