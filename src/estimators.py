@@ -19,7 +19,7 @@ from src import params, runtime
 from src.datasets import split
 
 # What an experiment has and an estimator has not: these are decided by its class and by scikit-learn.
-NOT_PARAMETERS = {"engine", "repeats", "seed"}
+NOT_PARAMETERS = {"engine", "repeats", "seed", "training_rows"}
 
 
 class KerasNetwork(BaseEstimator):
@@ -53,7 +53,7 @@ class KerasNetwork(BaseEstimator):
         seed = self.random_state
         if not isinstance(seed, int | np.integer):
             seed = check_random_state(seed).randint(2**31 - 1)
-        settings |= {"engine": "keras", "repeats": 1, "seed": int(seed)}
+        settings |= {"engine": "keras", "repeats": 1, "training_rows": None, "seed": int(seed)}
         return params.check(params.Experiment, settings, f"{type(self).__name__}: parameters")
 
     def train(self, x, y, classes):

@@ -24,7 +24,6 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from tqdm import tqdm
 
 from src import experiments, params, runtime, sampling, search_results, workers
-from src.datasets import split
 from src.errors import LaboratoryError
 from src.params import Experiment
 from src.search_params import ADAPTIVE, applied, label
@@ -154,10 +153,11 @@ def folds_of(dataset, count, seed):
 
 def rows_of(search, fit, data):
     """(training rows, validation rows) of a training."""
-    if fit.fold is not None:
-        return folds_of(fit.dataset, search.objective.folds, search.seed)[fit.fold]
-    held_out = split.validation_rows(len(data["y"]), fit.experiment.validation_split)
-    return slice(held_out, None), slice(held_out)
+    if fit.fold is None:
+        training = experiments.training_part(fit.experiment, data)
+        return training, slice(training.start)
+    training, held_out = folds_of(fit.dataset, search.objective.folds, search.seed)[fit.fold]
+    return training[: fit.experiment.training_rows], held_out
 
 
 # ---------------------------------------------------------------- training, in workers
