@@ -38,11 +38,12 @@ def sentences(outcome, rows):
 def best_point(outcome):
     best, metric = outcome["trials"][outcome["best"]], outcome["metric"]
     folds = outcome["search"]["objective"]["folds"]
+    kept = ", each training counted at its best epoch" if outcome["search"]["objective"]["epoch"] == "best" else ""
     spread = f" (standard deviation over the {folds} folds {show(best['deviation'], metric)})" if folds else ""
     states = [trial["status"] for trial in outcome["trials"]]
     others = [f"{states.count(state)} {state}" for state in ("pruned", "failed", "not run") if state in states]
     ended = f"; {listing(others)}" if others else ""
-    return f"Best of {len(states)} trials{ended}: {point_text(best['point'])}, with {metric} {show(best['value'], metric)}{spread}."
+    return f"Best of {len(states)} trials{ended}: {point_text(best['point'])}, with {metric} {show(best['value'], metric)}{spread}{kept}."
 
 
 def cost(outcome):
