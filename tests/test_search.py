@@ -314,9 +314,10 @@ def test_a_search_is_reproduced_tracked_reported_and_its_winner_tested_once(tmp_
     assert sorted(name for name, *_ in runs if name.startswith("winner")) == ["winner-1", "winner-2"]
     assert {status for _, status, _ in runs} == {"FINISHED"}
     assert len(list(project.folder.glob(f"mlartifacts/{parent}/artifacts/figures/*.png"))) >= 2
+    assert "up to date" in project.run("dvc repro report_search@hunt").stdout
     project.run("dvc repro --force --single-item search@hunt")
     assert len(mlflow_runs(project)) == len(runs), "logged once, however often it is run"
-    assert "up to date" in project.run("dvc repro report_search@hunt").stdout
+    assert "Running stage 'train_winner" not in project.run("dvc repro report_search@hunt").stdout
 
 
 def live_runs(project):
