@@ -40,7 +40,7 @@ def measure(folder, size):
     experiments = {f"units_{units}": {"hidden_layers": [units]} for units in range(8, 8 + size)}
     raw["studies"] = {"digits": raw["studies"]["digits"] | {
         "defaults": {"epochs": 2, "batch_size": 64}, "experiments": experiments}}  # fmt: skip
-    raw["datasets"] = {"digits": raw["datasets"]["digits"]}
+    raw["datasets"], raw["searches"] = {"digits": raw["datasets"]["digits"]}, {}
     (folder / "params.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
     seconds = {stage: timed(folder, f"dvc repro --single-item {stage}@digits") for stage in STAGES}
     results = pandas.read_csv(folder / "reports/digits/experiments.csv")

@@ -3,6 +3,7 @@
 The vocabulary is Keras's own (src/vocabulary.py). Nothing here imports TensorFlow or MLflow.
 """
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from src import search_params
 from src.errors import LaboratoryError, closest
 from src.vocabulary import VOCABULARY, canonical_name, named
 
@@ -381,9 +383,30 @@ class Params(Frozen):
     datasets: dict[Name, Dataset]
     defaults: dict[str, Any]
     studies: dict[Name, Study]
+    searches: dict[Name, search_params.Search] = {}
 
     def study(self, name):
-        return self._find(self.studies, "study", name)
+        """A study by name; the name of a search stands for the study of its winner."""
+        return self.winner(name) if name in self.searches else self._find(self.studies, "study", name)
+
+    def search(self, name):
+        return self._find(self.searches, "search", name)
+
+    def winner(self, name):
+        """The study of one experiment, `winner`, that a finished search left in models/searches/NAME/winner.json."""
+        path, search = Path("models/searches", name, "winner.json"), self.searches[name]
+        if not path.exists():
+            raise LaboratoryError(f"{path}: not found; run `dvc repro search@{name}` first")
+        winner = check(Experiment, json.loads(path.read_text()), str(path))
+        return Study(
+            title=search.title,
+            dataset=search.dataset,
+            questions=[],
+            claims=[],
+            notebook="winner",
+            defaults={},
+            experiments={"winner": winner},
+        )
 
     def dataset(self, name):
         return self._find(self.datasets, "dataset", name)
@@ -422,7 +445,11 @@ def validate(raw, file="params.yaml"):
     base = {"seed": raw.get("seed"), **raw["defaults"]}
     check(Experiment, base, f"{file}: defaults")
     raw["studies"] = {name: resolve_study(file, name, study, base) for name, study in raw["studies"].items()}
+    searches = raw.get("searches") or {}
+    raw["searches"] = {name: resolve_search(file, name, search, base) for name, search in searches.items()}
     params = check(Params, raw, file)
+    for name, search in params.searches.items():
+        check_search(f"{file}: searches.{name}", name, search, params)
     for name, study in params.studies.items():
         check_study(f"{file}: studies.{name}", study, params)
     return params
@@ -449,6 +476,45 @@ def resolve_study(file, name, study, base):
     return study | {"experiments": experiments}
 
 
+def resolve_search(file, name, search, base):
+    """Lay a search's defaults over the common ones and check its space; see src/search_params.py."""
+    place = f"{file}: searches.{name}"
+    if not isinstance(search, dict) or not isinstance(search.get("space"), dict) or not search["space"]:
+        raise LaboratoryError(f"{place}: expected a mapping with a space, received {search!r:.80}")
+    defaults = search.get("defaults", {})
+    if not isinstance(defaults, dict):
+        raise LaboratoryError(f"{place}.defaults: expected a mapping, received {defaults!r}")
+    check(Experiment, base | defaults, f"{place}.defaults")
+    space = {key: check_dimension(f"{place}.space.{key}", key, raw) for key, raw in search["space"].items()}
+    return check(search_params.Search, {"seed": base["seed"]} | search | {
+        "space": space, "defaults": base | defaults}, place)  # fmt: skip
+
+
+def check_dimension(place, key, raw):
+    try:
+        kind, mapping = search_params.read_dimension(raw)
+    except ValueError as error:
+        raise LaboratoryError(f"{place}: {error}; received {shortened(raw)}") from None
+    if key in ("seed", "repeats"):
+        raise LaboratoryError(f"{place}: expected a setting of the network or its training; trials share one seed")
+    return check(kind, mapping, place)
+
+
+def check_search(place, name, search, params):
+    """Every choice must make a valid experiment for the dataset, and no name may stand for two things."""
+    if name in params.studies or name == "searches":
+        raise LaboratoryError(f"{place}: expected a name that no study has (models/{name} belongs to it)")
+    task = task_of(place, search.dataset, params)
+    for key, value, point in search_params.single_changes(search):
+        where = f"{place}.space.{key}: {shortened(value)}"
+        experiment = check(Experiment, search_params.applied(search.defaults, point), where)
+        if task == "regression":
+            refuse_classification(where, experiment)
+    if search.objective.metric == {"classification": "val_mse", "regression": "val_accuracy"}[task]:
+        raise LaboratoryError(f"{place}.objective: expected a metric of the dataset's task, which is {task}, received "
+                              f"{search.objective.metric}")  # fmt: skip
+
+
 def resolve_claim(claim, experiments):
     """A claim with several quoted values becomes one a measure; that one is highest or lowest, one about all others."""
     if not isinstance(claim, dict):
@@ -461,9 +527,7 @@ def resolve_claim(claim, experiments):
 
 def check_study(place, study, params):
     """What can only be known when dataset and experiments are seen together."""
-    if study.dataset not in params.datasets:
-        raise LaboratoryError(f"{place}.dataset: expected one of {', '.join(params.datasets)}, received "
-                              f"'{study.dataset}'{closest(study.dataset, params.datasets)}")  # fmt: skip
+    task = task_of(place, study.dataset, params)
     if study.notebook not in ("chosen", *study.experiments):
         raise LaboratoryError(f"{place}.notebook: expected `chosen` or an experiment of the study, received "
                               f"'{study.notebook}'{closest(study.notebook, study.experiments)}")  # fmt: skip
@@ -472,7 +536,6 @@ def check_study(place, study, params):
             if name not in study.experiments and not (claim.of and name == "chosen"):
                 raise LaboratoryError(f"{place}.claims.{index}: expected an experiment of the study, received "
                                       f"'{name}'{closest(name, study.experiments)} ({claim.statement})")  # fmt: skip
-    task = params.datasets[study.dataset].task
     for name, experiment in study.experiments.items():
         if task == "regression":
             refuse_classification(f"{place}.experiments.{name}", experiment)
@@ -484,6 +547,13 @@ def check_study(place, study, params):
     for question in study.questions:
         if question in unanswerable:
             raise LaboratoryError(f"{place}.questions: '{question}' has no answer where the dataset's task is {task}")
+
+
+def task_of(place, dataset, params):
+    if dataset not in params.datasets:
+        raise LaboratoryError(f"{place}.dataset: expected one of {', '.join(params.datasets)}, received "
+                              f"'{dataset}'{closest(dataset, params.datasets)}")  # fmt: skip
+    return params.datasets[dataset].task
 
 
 def refuse_classification(place, experiment):

@@ -4,7 +4,9 @@ Every training runs in a worker: TensorFlow fixes its number of threads once a p
 """
 
 import multiprocessing
+import os
 import queue
+import threading
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
@@ -20,7 +22,14 @@ def start_worker(threads, progress):
     """Prepare a fresh process: thread counts, then TensorFlow."""
     global events
     events = progress
+    threading.Thread(target=end_with_parent, daemon=True).start()
     runtime.configure(threads)
+
+
+def end_with_parent():
+    """A worker whose parent was killed would train on, and write where the next run writes too."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def train_in_worker(job):

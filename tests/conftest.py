@@ -42,7 +42,7 @@ def small_params():
     study = raw["studies"]["digits"]
     study["defaults"] = {"hidden_layers": [8], "epochs": 3, "batch_size": 64}
     study["experiments"] = {"narrow": {}, "wide": {"hidden_layers": [16]}}
-    raw["studies"] = {"digits": study}
+    raw["studies"], raw["searches"] = {"digits": study}, {}
     raw["jobs"] = 1
     return raw
 

@@ -29,9 +29,14 @@ def imports_of(path):
     return found
 
 
+def module_of(stage):
+    """The file that a stage's command runs."""
+    return ROOT.joinpath(*STAGES[stage]["do"]["cmd"].split()[2].split(".")).with_suffix(".py")
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_depends_on_exactly_the_modules_it_imports(name):
-    used = imports_of(ROOT / "src" / "stages" / f"{name}.py")
+    used = imports_of(module_of(name))
     data = {ROOT / "src/vocabulary.json"} if ROOT / "src/vocabulary.py" in used else set()
     listed = [ROOT / dep for dep in STAGES[name]["do"]["deps"] if dep.startswith("src/")]
     folders = [path for path in listed if path.is_dir()]
@@ -121,15 +126,27 @@ def test_training_never_depends_on_the_test_rows():
 
 
 def test_outputs_are_ignored_by_git_or_kept_in_git():
-    ignored = (ROOT / ".gitignore").read_text()
+    ignored = tuple(line for line in (ROOT / ".gitignore").read_text().split("\n") if line.startswith("/"))
     for stage in STAGES.values():
         for kind in ("outs", "metrics", "plots"):
             for out in stage["do"].get(kind, []):
                 path, options = next(iter(out.items())) if isinstance(out, dict) else (out, {})
                 folder = "/" + path.split("${")[0]
-                assert (folder in ignored) != (options.get("cache") is False), path
+                assert folder.startswith(ignored) != (options.get("cache") is False), path
 
 
 def test_evaluation_is_never_skipped_by_the_run_cache():
     """An output with `persist` keeps DVC from restoring results without logging them to MLflow."""
     assert STAGES["evaluate"]["do"]["outs"][0]["data/evaluated/${key}"]["persist"] is True
+
+
+def test_a_search_never_depends_on_the_test_rows_and_its_winner_on_nothing_else_of_the_search():
+    for stage in ("search", "train_winner"):
+        assert not any("test" in dep for dep in STAGES[stage]["do"]["deps"])
+    winner = [dep for dep in STAGES["train_winner"]["do"]["deps"] if dep.startswith("models/")]
+    assert winner == ["models/searches/${key}/winner.json"] and "params" not in STAGES["train_winner"]["do"]
+
+
+def test_a_search_is_never_restored_without_logging_it_to_mlflow():
+    for stage in ("search", "train_winner", "evaluate_winner"):
+        assert next(iter(STAGES[stage]["do"]["outs"][0].values()))["persist"] is True

@@ -72,6 +72,13 @@ def test_the_experiment_the_readme_shows_is_valid(raw_params):
     assert validate(raw_params).studies["digits"].experiments["mine"].per_layer("dropout") == [0.2, 0.4]
 
 
+def test_the_search_the_readme_shows_is_valid(raw_params):
+    import yaml
+
+    raw_params["searches"].update(yaml.safe_load(re.findall(r"```yaml\n(.*?)```", README, re.S)[1]))
+    assert "optimizer.momentum" in validate(raw_params).search("mine").space
+
+
 def test_every_file_the_readme_links_to_is_there():
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", README) if not link.startswith("http")]
     missing = [link for link in links if not (ROOT / link).exists()]

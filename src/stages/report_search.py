@@ -1,0 +1,39 @@
+"""python -m src.stages.report_search SEARCH: what a search found, what it cost and what its winner is worth."""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+from src import params, results, search_figures, search_results
+from src.datasets import examples
+from src.errors import command
+from src.report import page
+from src.report import search as findings
+
+
+@command
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("search", help="a name under searches: in params.yaml, e.g. mnist_search")
+    name = parser.parse_args().search
+    wanted = params.load().search(name)
+    card = examples.load_card(Path("data/processed", wanted.dataset))
+    write(Path("reports", name), name, wanted, search_results.load(name), results.load(name), card)
+    print(f"{name}: report in reports/{name}/index.html")
+
+
+def write(folder, name, wanted, outcome, rows, card):
+    """Everything under reports/SEARCH."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    figures = search_figures.write(search_results.folder(name), folder / "figures", name, outcome["metric"])
+    text = findings.markdown(name, wanted.title, outcome, rows, card, figures)
+    (folder / "report.md").write_text(text)
+    (folder / "index.html").write_text(page.html(wanted.title, text))
+    (folder / "metrics.json").write_text(json.dumps(findings.metrics(outcome, rows), indent=1) + "\n")
+    findings.trials_table(outcome).to_csv(folder / "trials.csv", index=False)
+
+
+if __name__ == "__main__":
+    main()

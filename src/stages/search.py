@@ -1,0 +1,38 @@
+"""python -m src.stages.search SEARCH: train the points of a search that are not trained yet, into models/searches/SEARCH."""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from src import experiments, params, search, search_figures, search_results, search_tracking, tracking
+from src.errors import command
+from src.wording import number
+
+
+@command
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("search", help="a name under searches: in params.yaml, e.g. mnist_search")
+    name = parser.parse_args().search
+    settings = params.load()
+    with search.Pools(settings.jobs) as pools:
+        outcome = search.run(name, settings.search(name), pools)
+    new = log(name, outcome, settings.dataset(settings.search(name).dataset))
+    best, cost = outcome["trials"][outcome["best"]], outcome["cost"]
+    print(f"{name}: {cost['trials']} trials, {cost['epochs']:,} epochs; best {outcome['metric']} {number(best['value'], 4)} at "
+          f"{search.described(best['point'])}; {cost['run_seconds']:.1f} s; {new} new in MLflow")  # fmt: skip
+
+
+def log(name, outcome, dataset):
+    """Write the search to MLflow with its figures; returns how many runs are new."""
+    data = experiments.development(outcome["search"]["dataset"])
+    urls = [url for file in dataset.source.files.values() for url in file.urls]
+    context = {"study": name, "card": data["card"], "url": next(iter(urls), None), "parent": tracking.parent_run(),
+               "digest": experiments.data_digest(data)}  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        search_figures.write(search_results.folder(name), Path(folder), name, outcome["metric"])
+        return search_tracking.log(name, outcome, context, folder)
+
+
+if __name__ == "__main__":
+    main()
