@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import signal
 import sys
 
 
@@ -16,13 +17,14 @@ def closest(name, known):
 
 
 def command(main):
-    """Decorate a stage's `main`: a LaboratoryError becomes one line on stderr and exit status 1.
+    """Decorate a stage's `main`: a LaboratoryError, Ctrl-C or SIGTERM becomes one line on stderr and exit status 1.
 
     Anything else keeps its traceback: it is our mistake, and hiding it would help nobody.
     """
 
     @functools.wraps(main)
     def wrapper():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end, as of Ctrl-C
         try:
             main()
         except LaboratoryError as error:

@@ -6,6 +6,7 @@ Every training runs in a worker: TensorFlow fixes its number of threads once a p
 import multiprocessing
 import os
 import queue
+import signal
 import threading
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -22,6 +23,9 @@ def start_worker(threads, progress):
     """Prepare a fresh process: thread counts, then TensorFlow."""
     global events
     events = progress
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches every process of the group; the parent answers for all
     threading.Thread(target=end_with_parent, daemon=True).start()
     runtime.configure(threads)
 
@@ -54,8 +58,11 @@ def train_all(jobs, how_many, title):
                 pending = {pool.submit(train_in_worker, job): job for job in mine}
                 try:
                     yield from gather(pending, channel, progress)
-                finally:
+                except BaseException:  # stopped, or a worker died: what still runs is begun anew by the next run
                     pool.shutdown(wait=False, cancel_futures=True)
+                    for process in multiprocessing.active_children():
+                        process.terminate()
+                    raise
 
 
 def gather(pending, channel, progress):

@@ -1,5 +1,11 @@
 """What the pipeline promises about test rows, side by side, failures and mistakes: each on a fresh copy of the project."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pandas
 import pytest
@@ -108,3 +114,42 @@ def test_two_lists_of_the_same_names_stay_the_same():
     stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["report"]["do"]
     listed = {next(iter(out)).split("/")[-1] for kind in ("outs", "metrics", "plots") for out in stage[kind]}
     assert listed == {path.name for path in (ROOT / "reports/digits").iterdir()}
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_training_ends_at_once_says_how_to_go_on_and_goes_on(project, stop):
+    raw = project.params()
+    raw["studies"]["digits"]["experiments"] = {"short": {"epochs": 2}, "endless": {"epochs": 100_000}}
+    project.write_params(raw)
+    project.run("dvc repro -q split@digits")
+    command = [sys.executable, "-m", "src.stages.train", "digits"]
+    training = subprocess.Popen(command, cwd=project.folder, env=project.environment, start_new_session=True,
+                                stderr=subprocess.PIPE, text=True)  # fmt: skip
+    first = project.folder / "models/digits/endless/1"
+    wait_for(first.exists)
+    os.killpg(training.pid, stop) if stop == signal.SIGINT else training.send_signal(stop)
+    started = time.monotonic()
+    message = training.communicate(timeout=20)[1]
+    assert time.monotonic() - started < 5  # a second, on a machine that is not busy
+    assert training.returncode == 1
+    assert (
+        message.strip().split("\n")[-1]
+        == "stopped. Finished experiments are kept; run the same command again to continue."
+    )
+    assert "Traceback" not in message
+    wait_for(lambda: not processes_of(training.pid), seconds=5)
+    assert not (first / "manifest.json").exists()
+    raw["studies"]["digits"]["experiments"]["endless"]["epochs"] = 3
+    project.write_params(raw)
+    assert "trained" in project.run("python -m src.stages.train digits").stdout and (first / "manifest.json").exists()
+
+
+def processes_of(group):
+    return subprocess.run(["pgrep", "-g", str(group)], check=False, capture_output=True, text=True).stdout.split()
+
+
+def wait_for(condition, seconds=120):
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "nothing happened"
+        time.sleep(0.1)
