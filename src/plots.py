@@ -25,7 +25,8 @@ def learning_curves(histories, losses, metric, title):
     histories: {experiment: table with epoch, loss, METRIC, val_loss, val_METRIC}; losses: {experiment: name of its
     loss}. Losses of different kinds share no scale: only those of the commonest kind are drawn.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+    columns = -(-len(histories) // 16)  # of the legend
+    figure, axes = plt.subplots(1, 2, figsize=(10 + 1.8 * columns, 4.5), layout="constrained")
     commonest = max(dict.fromkeys(losses.values()), key=list(losses.values()).count)
     for (name, history), style in zip(histories.items(), cycle(STYLES)):
         axes[1].plot(history["epoch"], history[f"val_{metric}"], label=name, **style)
@@ -36,7 +37,7 @@ def learning_curves(histories, losses, metric, title):
     axes[0].set(xlabel="epoch", ylabel="validation loss", title=f"{commonest} (lower is better)", yscale="log")
     best = "higher" if metric == "accuracy" else "lower"
     axes[1].set(xlabel="epoch", ylabel=f"validation {metric}", title=f"{metric.capitalize()} ({best} is better)")
-    axes[1].legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    axes[1].legend(loc="center left", bbox_to_anchor=(1, 0.5), ncols=columns, fontsize=8)
     figure.suptitle(title)
     return figure
 
@@ -118,7 +119,8 @@ def curves_of_each(histories, metric, title):
         axis.plot(history["epoch"], history["val_loss"], label="validation")
         axis.set_title(name, fontsize=9)
         axis.tick_params(labelsize=7)
-        axis.set_yscale("log")
+        if history["loss"].max() > 20 * history["loss"].min():
+            axis.set_yscale("log")
     for axis in axes.flat[len(histories) :]:
         axis.set_visible(False)
     figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper right", ncols=2)
