@@ -122,7 +122,8 @@ class KerasClassifier(ClassifierMixin, KerasNetwork):
         return np.hstack([1 - outputs, outputs]) if outputs.shape[1] < len(self.classes_) else outputs
 
     def predict(self, X):
-        return self.classes_[self.predict_proba(X).argmax(1)]
+        chosen = self.predict_proba(X).argmax(1)
+        return self.classes_[chosen]
 
 
 class KerasRegressor(RegressorMixin, KerasNetwork):

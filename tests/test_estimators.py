@@ -19,7 +19,9 @@ from tests.conftest import small_params
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
 # Checks that cannot hold, and why.
-EXPECTED_FAILURES = {}
+EXPECTED_FAILURES = {
+    "check_methods_subset_invariance": "asks for 1e-7; float32 matrix products of another number of rows differ by 1.2e-7",
+}
 
 
 @pytest.mark.slow
