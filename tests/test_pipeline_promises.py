@@ -96,10 +96,10 @@ def test_a_dataset_of_ones_own_is_added_in_params_alone(project):
     raw["datasets"] = {"plane": {"title": "A plane", "task": "regression", "split": {"test": 0.2, "folds": 5},
                                  "source": {"format": "csv", "target": "y", "files": {"train": {"name": "plane.csv"}}}}}  # fmt: skip
     raw["studies"] = {"plane": {"title": "A plane", "dataset": "plane", "defaults": {"epochs": 200, "normalisation": "standardise"},
-                                "questions": ["how_long", "accuracy", "confusion", "overfitting", "best_result"],
-                                "experiments": {"linear": {"hidden_layers": []}, "small": {"hidden_layers": [8]}}}}  # fmt: skip
+                                "questions": ["how_long", "accuracy", "overfitting", "best_result"], "claims": [], "notebook": "chosen",
+                                "experiments": {"linear": {"hidden_layers": []}}}}  # fmt: skip
     project.write_params(raw)
-    project.run("dvc repro")
+    project.run("dvc repro report@plane")
     found = pandas.read_csv(project.folder / "reports/plane/experiments.csv")
     assert {"val_mse", "test_mse"} <= set(found.columns) and found["test_mse"].min() < 0.5
     assert (project.folder / "reports/plane/figures/fit.png").exists()
@@ -110,10 +110,17 @@ def test_a_downloaded_archive_without_git_history_works_too(project):
 
 
 def test_two_lists_of_the_same_names_stay_the_same():
-    """Every report file that the stage writes stands in dvc.yaml, and the other way round."""
-    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["report"]["do"]
-    listed = {next(iter(out)).split("/")[-1] for kind in ("outs", "metrics", "plots") for out in stage[kind]}
-    assert listed == {path.name for path in (ROOT / "reports/digits").iterdir()}
+    """Every report file that the stages write stands in dvc.yaml, and the other way round."""
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    outs = [
+        out
+        for name in ("report", "notebook")
+        for kind in ("outs", "metrics", "plots")
+        for out in stages[name]["do"].get(kind, [])
+    ]
+    assert {next(iter(out)).split("/")[-1] for out in outs} == {
+        path.name for path in (ROOT / "reports/digits").iterdir()
+    }
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

@@ -78,15 +78,16 @@ def of_network(shown):
             plots.structure(chain(shown.results.chosen, shown.card), f"{study}: structure of {name}"),
             "The chosen network from input to output.",
         ),
-        "activations": (
-            plots.activation_functions(shown.insides["activation"], f"{study}: activation functions"),
-            "The activation functions of the study's hidden layers.",
-        ),
         "weights": (
             plots.weight_histograms(shown.insides["histogram"], f"{study}: weights of {name}"),
             "How the weights of each layer of the chosen network are distributed after training.",
         ),
     }
+    if "activation" in shown.insides:  # networks without a hidden layer have none
+        drawn["activations"] = (
+            plots.activation_functions(shown.insides["activation"], f"{study}: activation functions"),
+            "The activation functions of the study's hidden layers.",
+        )
     for layer, kernels in shown.insides.get("filters", {}).items():
         figure = plots.image_grid(np.moveaxis(kernels, -1, 0), [""] * kernels.shape[-1], f"{study}: filters of {layer}")
         drawn["filters"] = (figure, f"The first filters of {layer} of the chosen network (dark: positive weights).")
