@@ -18,7 +18,7 @@ def only(raw_params, dataset):
 def test_mnist_is_downloaded_trained_and_reported(mirror, tmp_path, raw_params):
     raw = only(raw_params, "mnist")
     raw["studies"] = {"mnist": {
-        "title": "MNIST", "dataset": "mnist", "questions": ["accuracy", "confusion"], "defaults": {},
+        "title": "MNIST", "dataset": "mnist", "questions": ["accuracy", "confusion"], "claims": [], "notebook": "chosen", "defaults": {},
         "experiments": {"mlp": {"hidden_layers": [128, 64], "epochs": 5, "batch_size": 64}}}}  # fmt: skip
     project = copy_project(tmp_path / "project", raw)
     project.run("dvc repro", DATASETS_MIRROR=str(mirror))
