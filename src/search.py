@@ -73,6 +73,8 @@ def rival_of(search):
 def explore(name, search, journal, data, pools, deadline):
     """Draw and train all trials of one sampler; returns them in order, see `judged`."""
     journal.unlink(missing_ok=True)
+    # A killed process may have left Optuna's lock, a link to the journal; dangling, it would be waited for without end.
+    Path(f"{journal}.lock").unlink(missing_ok=True)
     study = sampling.open_study(journal, search, direction_of(search, data["card"]))
     trials, wanted, digest = {}, sampling.how_many(study, search), digest_of(search, data)
     progress = tqdm(total=wanted * (search.objective.folds or 1), desc=f"{name}: trainings", disable=None, leave=False)
