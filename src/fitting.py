@@ -11,9 +11,6 @@ import numpy as np
 
 from src import models, training
 
-# Settings that a compiled program takes as inputs, or that do not concern it.
-INPUTS = {"seed", "repeats", "epochs", "early_stopping", "validation_split", "training_rows"}
-
 
 def fit(experiment, data, training_rows, validation_rows, on_block=None):
     """Build and train the network of one experiment (params.Experiment).
@@ -70,13 +67,9 @@ def program_for(experiment, task, model, optimizer, parts, scale):
 
 def program_key(experiment, parts, scale):
     """All that is compiled into a program; experiments with equal keys differ in its inputs only."""
-    scheduled = isinstance(experiment.learning_rate, dict)  # a schedule is compiled in, with its length
-    inputs = INPUTS | (set() if scheduled else {"learning_rate"}) | {"weight_decay"}
     shapes = [array.shape for array in (parts.x_train, parts.y_train, parts.x_validation, parts.y_validation)]
     block = training.block_length(experiment, len(parts.y_train))
-    length = experiment.epochs if scheduled else None
-    settings = experiment.model_dump_json(exclude=inputs)
-    return repr((settings, shapes, parts.x_train.dtype, scale, block, length, experiment.weight_decay > 0))
+    return repr((experiment.compiled_settings(), shapes, parts.x_train.dtype, scale, block))
 
 
 def train_numpy(experiment, task, model, parts, scale, on_block):

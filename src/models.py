@@ -47,7 +47,7 @@ def convolutional_layer(x, convolution, initializer, number):
         kernel_initializer=keras_object(keras.initializers, initializer),
     )(x)
     if convolution.batch_normalization:
-        x = layers.BatchNormalization(name=f"convolution_normalization_{number}")(x)
+        x = batch_normalization(convolution.batch_normalization, f"convolution_normalization_{number}")(x)
     x = activation_layer(convolution.activation, f"convolution_activation_{number}")(x)
     if convolution.pool_size:
         x = layers.MaxPooling2D(convolution.pool_size, name=f"pooling_{number}")(x)
@@ -64,13 +64,18 @@ def hidden_layer(x, units, options, initializer, number):
         kernel_constraint=keras_object(keras.constraints, options["kernel_constraint"]),
     )(x)
     if options["batch_normalization"]:
-        x = layers.BatchNormalization(name=f"batch_normalization_{number}")(x)
+        x = batch_normalization(options["batch_normalization"], f"batch_normalization_{number}")(x)
     x = activation_layer(options["activation"], f"activation_{number}")(x)
     if options["gaussian_noise"]:
         x = layers.GaussianNoise(options["gaussian_noise"], name=f"noise_{number}")(x)
     if options["dropout"]:
         x = layers.Dropout(options["dropout"], name=f"dropout_{number}")(x)
     return x
+
+
+def batch_normalization(setting, name):
+    """setting: true, or {momentum}."""
+    return layers.BatchNormalization(name=name, **({} if setting is True else setting))
 
 
 def normalisation(kind, x):

@@ -60,9 +60,12 @@ def deviation(value):
     return float(value)
 
 
-def switch(value):
+def check_batch_normalization(value):
+    """true, false, or {momentum: of the moving averages that keras.layers.BatchNormalization uses outside training}."""
+    if isinstance(value, dict) and list(value) == ["momentum"]:
+        return {"momentum": rate(value["momentum"])}
     if not isinstance(value, bool):
-        raise ValueError("expected true or false")
+        raise ValueError("expected true or false, or {momentum: 0.9} (Keras takes 0.99)")
     return value
 
 
@@ -115,7 +118,7 @@ class Convolution(Frozen):
     kernel_size: Positive = 3
     strides: Positive = 1
     padding: Literal["valid", "same"] = "valid"
-    batch_normalization: bool = False
+    batch_normalization: Annotated[Any, AfterValidator(check_batch_normalization)] = False
     activation: keras_object("activation") = Field("relu", validate_default=True)
     pool_size: Positive | None = None  # max pooling after the activation
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0
@@ -151,7 +154,7 @@ class Experiment(Frozen):
     input_noise: NonNegative
     gaussian_noise: one_or_per_layer(deviation)
     dropout: one_or_per_layer(rate)
-    batch_normalization: one_or_per_layer(switch)
+    batch_normalization: one_or_per_layer(check_batch_normalization)
     kernel_regularizer: one_or_per_layer(optional_keras("regularizer"))
     kernel_constraint: one_or_per_layer(optional_keras("constraint"))
     augmentation: Augmentation | None
@@ -181,6 +184,13 @@ class Experiment(Frozen):
         """The value of `key` for each hidden layer, as a list as long as hidden_layers."""
         value = getattr(self, key)
         return value if isinstance(value, list) else [value] * len(self.hidden_layers)
+
+    def compiled_settings(self):
+        """The settings that are compiled into a training program, as text: its inputs (src/training.py) are left out."""
+        inputs = {"seed", "repeats", "early_stopping", "validation_split", "weight_decay"}
+        if not isinstance(self.learning_rate, dict):  # a schedule is compiled in, with its length
+            inputs |= {"learning_rate", "epochs"}
+        return f"{self.model_dump_json(exclude=inputs)} weights decay: {self.weight_decay > 0}"
 
 
 PER_LAYER = (

@@ -324,7 +324,7 @@ def chunks(fits, search, workers):
     """
     share, groups = sum(fit.work for fit in fits) / (2 * workers), {}
     for fit in fits:
-        groups.setdefault(program_of(fit.experiment), {}).setdefault(fit.trial, []).append(fit)
+        groups.setdefault(fit.experiment.compiled_settings(), {}).setdefault(fit.trial, []).append(fit)
     found = []
     for trials in groups.values():
         pieces = math.ceil(sum(fit.work for parts in trials.values() for fit in parts) / share) if workers > 1 else 1
@@ -334,14 +334,6 @@ def chunks(fits, search, workers):
     # Fold by fold: the normalisation of a fold may be part of the program.
     ordered = [sorted(chunk, key=lambda fit: (fit.fold or 0, fit.trial)) for chunk in found]
     return sorted(ordered, key=lambda chunk: -sum(fit.work for fit in chunk))
-
-
-def program_of(experiment):
-    """Settings that decide which compiled program a training needs; numbers that are its inputs left out (src/fitting.py)."""
-    scheduled = isinstance(experiment.learning_rate, dict)
-    inputs = {"seed", "repeats", "early_stopping", "validation_split", "weight_decay"}
-    settings = experiment.model_dump_json(exclude=inputs | (set() if scheduled else {"learning_rate", "epochs"}))
-    return settings, experiment.weight_decay > 0
 
 
 def replay(study, search, trainings):

@@ -101,7 +101,7 @@ CASES = {
     "convolutions": ({"convolutions": [CONVOLUTION, {"filters": 2, "kernel_size": 1}]}, data(IMAGE)),
     "per layer": ({
         "hidden_layers": [6, 5, 4], "activation": ["relu", {"name": "leaky_relu", "negative_slope": 0.1}, "linear"],
-        "batch_normalization": [True, False, True], "dropout": [0, 0.5, 0.1], "gaussian_noise": [0.1, 0, 0],
+        "batch_normalization": [True, False, {"momentum": 0.9}], "dropout": [0, 0.5, 0.1], "gaussian_noise": [0.1, 0, 0],
         "kernel_regularizer": [None, "L2", {"name": "L1L2", "l1": 0.1}], "kernel_constraint": ["NonNeg", None, None],
     }, data()),
     "noise, initializer": ({"input_noise": 0.1, "kernel_initializer": "HeNormal"}, data()),
@@ -429,7 +429,7 @@ ANY = st.fixed_dictionaries({
     "normalisation": st.sampled_from(["unit", "standardise", "none"]),
     "kernel_initializer": st.sampled_from(["HeNormal", "GlorotUniform", {"name": "RandomNormal", "stddev": 0.01}]),
     "dropout": st.floats(0, 0.9), "gaussian_noise": st.floats(0, 1), "input_noise": st.floats(0, 1),
-    "batch_normalization": st.booleans(),
+    "batch_normalization": st.sampled_from([True, False, {"momentum": 0.9}]),
     "kernel_regularizer": st.sampled_from([None, "L2", {"name": "L1", "l1": 1e-5}]),
     "kernel_constraint": st.sampled_from([None, {"name": "MaxNorm", "max_value": 3}]),
     "optimizer": st.sampled_from(list(VOCABULARY["optimizer"])),

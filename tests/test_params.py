@@ -65,6 +65,8 @@ def test_overrides_lie_over_study_defaults_over_common_defaults(raw_params):
         ({"dropout": -0.1}, ["mine.dropout", "at least 0", "-0.1"]),
         ({"hidden_layers": [8, 8], "dropout": [0.1, "x"]}, ["mine.dropout", "rate"]),
         ({"batch_normalization": "yes"}, ["mine.batch_normalization", "true or false"]),
+        ({"batch_normalization": {"momentum": 1.5}}, ["mine.batch_normalization", "below 1"]),
+        ({"batch_normalization": {"moment": 0.9}}, ["mine.batch_normalization", "{momentum: 0.9}"]),
         ({"batch_size": "all"}, ["mine.batch_size", "'full'", "all"]),
         ({"batch_size": 0}, ["mine.batch_size", "at least 1"]),
         ({"validation_split": 1.0}, ["mine.validation_split", "less than 1"]),

@@ -106,6 +106,7 @@ def test_every_loss_is_that_of_keras(tensorflow, name):
     {"kernel_constraint": {"name": "MaxNorm", "max_value": 0.5}},
     {"kernel_constraint": "UnitNorm"},
     {"batch_normalization": True},
+    {"batch_normalization": {"momentum": 0.5}},
     {"loss": {"name": "CategoricalCrossentropy", "label_smoothing": 0.1}},
     {"optimizer": {"name": "SGD", "momentum": 0.9, "nesterov": True}},
     {"optimizer": {"name": "Adam", "clipnorm": 0.1}},

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 
 
 def split(y, official_test_rows, test, folds, seed, stratified):
@@ -13,6 +12,8 @@ def split(y, official_test_rows, test, folds, seed, stratified):
     Returns development (int64, ordered: see `ordered`), fold (int8 [len(development)], the fold of each row), and
     test rows (int64). Raises ValueError when an official part is asked for and there is none.
     """
+    from sklearn.model_selection import KFold, StratifiedKFold, train_test_split  # a second that training does not need
+
     rows = np.arange(len(y))
     if test == "official":
         if not official_test_rows:

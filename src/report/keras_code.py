@@ -159,7 +159,7 @@ def convolutional_layers(convolution, configuration):
         padding=literal(convolution["padding"]) if convolution["padding"] != "valid" else None,
         activation=inside, **kernel(configuration),
     )]  # fmt: skip
-    layers += [layer("BatchNormalization")] if convolution["batch_normalization"] else []
+    layers += batch_normalization(convolution["batch_normalization"])
     layers += after
     layers += [layer("MaxPooling2D", convolution["pool_size"])] if convolution["pool_size"] else []
     return layers + ([layer("Dropout", convolution["dropout"])] if convolution["dropout"] else [])
@@ -172,10 +172,15 @@ def hidden_layers(units, options, configuration):
         "Dense", units, activation=inside, **kernel(configuration, options["kernel_regularizer"]),
         kernel_constraint=keras_object("keras.constraints", options["kernel_constraint"]),
     )]  # fmt: skip
-    layers += [layer("BatchNormalization")] if options["batch_normalization"] else []
+    layers += batch_normalization(options["batch_normalization"])
     layers += after
     layers += [layer("GaussianNoise", options["gaussian_noise"])] if options["gaussian_noise"] else []
     return layers + ([layer("Dropout", options["dropout"])] if options["dropout"] else [])
+
+
+def batch_normalization(setting):
+    """setting: true, false or {momentum}."""
+    return [layer("BatchNormalization", **({} if setting is True else setting))] if setting else []
 
 
 def kernel(configuration, regularizer=None):
