@@ -157,11 +157,12 @@ def require_manifest(job):
     """The manifest of a job that was trained as it is configured now. Raises LaboratoryError where there is none."""
     manifest = read_manifest(job.folder)
     if manifest is None or manifest["fingerprint"] not in (job.fingerprint, ""):
+        stage = "train_winner" if Path("models/searches", job.study).exists() else "train"
         state = (
             "not trained yet" if manifest is None else "trained from another configuration, other data or other code"
         )
         raise LaboratoryError(f"study {job.study}, experiment {job.experiment}, repeat {job.repeat}: {state}; "
-                              f"run `dvc repro train@{job.study}` first")  # fmt: skip
+                              f"run `dvc repro {stage}@{job.study}` first")  # fmt: skip
     return manifest
 
 

@@ -18,7 +18,7 @@ from src.wording import layers, value
 def log(name, outcome, context, figures):
     """Write what MLflow does not have yet; returns how many runs are new.
 
-    context: study, dataset card, source URL and digest, see tracking.log_run; figures: the folder that holds them.
+    context: see tracking.context_of; figures: the folder that holds them.
     """
     fingerprint = fingerprint_of(outcome)
     top = {"experiment": "search", "repeat": 1, "fingerprint": fingerprint, "failure": "", "status": "finished"}

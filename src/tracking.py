@@ -89,10 +89,23 @@ def known_runs(client, experiment_id, wanted):
     return {run.data.tags.get("identity"): run for run in runs if run.info.status != "RUNNING"}
 
 
+def context_of(study, command, source, card, digest):
+    """What the runs of a study share: its name, the command that made them, card, origin and digest of the data, parent."""
+    urls = [url for file in source.files.values() for url in file.urls]
+    return {
+        "study": study,
+        "command": command,
+        "card": card,
+        "url": next(iter(urls), None),
+        "digest": digest,
+        "parent": parent_run(),
+    }
+
+
 def log_run(client, experiment_id, row, history, context, attach):
     """Write one run and return its id.
 
-    row: see results.row_of, with test results. history: its curves. context: study, dataset card, source URL and digest.
+    row: see results.row_of, with test results. history: its curves. context: see `context_of`.
     attach(run_id) adds figures, tables and the model before the run is closed.
     """
     started = int(1000 * history["ended"].iloc[0]) if len(history) else None
@@ -123,7 +136,7 @@ def tags(row, context):
         "identity": identity(row),
         "failure": row["failure"],
         "dvc.experiment": os.environ.get("DVC_EXP_NAME"),
-        "mlflow.source.name": f"dvc repro report@{context['study']}",
+        "mlflow.source.name": context["command"],
         "mlflow.source.type": "PROJECT",
         "mlflow.source.git.commit": git_commit(),
         "mlflow.parentRunId": context["parent"],

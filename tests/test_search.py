@@ -316,6 +316,7 @@ def test_a_search_is_reproduced_tracked_reported_and_its_winner_tested_once(tmp_
     assert len(children) == 3 and {tags["mlflow.parentRunId"] for tags in children} == {parent}
     assert sorted(name for name, *_ in runs if name.startswith("winner")) == ["winner-1", "winner-2"]
     assert {status for _, status, _ in runs} == {"FINISHED"}
+    assert {tags["mlflow.source.name"] for *_, tags in runs} == {"dvc repro report_search@hunt"}
     assert len(list(project.folder.glob(f"mlartifacts/{parent}/artifacts/figures/*.png"))) >= 2
     assert "up to date" in project.run("dvc repro report_search@hunt").stdout
     project.run("dvc repro --force --single-item search@hunt")

@@ -12,7 +12,14 @@ from src.errors import LaboratoryError
 from tests.conftest import ROOT
 from tests.test_answers import row
 
-CONTEXT = {"study": "pets", "card": {"name": "pets"}, "url": None, "digest": "d" * 64, "parent": None}
+CONTEXT = {
+    "study": "pets",
+    "command": "dvc repro report@pets",
+    "card": {"name": "pets"},
+    "url": None,
+    "digest": "d" * 64,
+    "parent": None,
+}
 
 
 def history(count=3):

@@ -36,7 +36,8 @@ def main():
                               if outputs is not None})  # fmt: skip
     if chosen:
         look_inside(name, study, next(job for job in jobs if scored[job][0] is chosen), x, y)
-    new = log(name, settings.dataset(study.dataset), scored, chosen, x)
+    report = "report_search" if name in settings.searches else "report"
+    new = log(name, f"dvc repro {report}@{name}", settings.dataset(study.dataset), scored, chosen, x)
     print(f"{name}: {len(rows)} evaluated, {new} new in MLflow")
 
 
@@ -79,12 +80,10 @@ def look_inside(name, study, job, x, y):
     results.save_insides(name, found, insides.summary(model))
 
 
-def log(name, dataset, scored, chosen, x):
-    """Write the runs MLflow does not have yet; returns how many."""
+def log(name, command, dataset, scored, chosen, x):
+    """Write the runs MLflow does not have yet; returns how many. command: what made them."""
     data = experiments.development(next(iter(scored)).dataset)
-    urls = [url for file in dataset.source.files.values() for url in file.urls]
-    context = {"study": name, "card": data["card"], "url": next(iter(urls), None), "parent": tracking.parent_run(),
-               "digest": experiments.data_digest(data)}  # fmt: skip
+    context = tracking.context_of(name, command, dataset.source, data["card"], experiments.data_digest(data))
     with tracking.store(name) as (client, experiment_id):
         wanted = {tracking.identity(row) for row, _ in scored.values()}
         known, runs, new = tracking.known_runs(client, experiment_id, wanted), {}, 0

@@ -26,9 +26,8 @@ def main():
 def log(name, outcome, dataset):
     """Write the search to MLflow with its figures; returns how many runs are new."""
     data = experiments.development(outcome["search"]["dataset"])
-    urls = [url for file in dataset.source.files.values() for url in file.urls]
-    context = {"study": name, "card": data["card"], "url": next(iter(urls), None), "parent": tracking.parent_run(),
-               "digest": experiments.data_digest(data)}  # fmt: skip
+    digest = experiments.data_digest(data)
+    context = tracking.context_of(name, f"dvc repro report_search@{name}", dataset.source, data["card"], digest)
     with tempfile.TemporaryDirectory() as folder:
         search_figures.write(search_results.folder(name), Path(folder), name, outcome["metric"])
         return search_tracking.log(name, outcome, context, folder)
