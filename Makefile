@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help environment quickstart repro ui test bench lint lock
+.PHONY: help environment quickstart repro ui test bench lint lock audit
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,3 +45,6 @@ lint: environment ## style of the Python code
 
 lock: ## renew requirements.txt from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --output-file requirements.txt
+
+audit: ## known vulnerabilities of the locked packages (needs uv and a network)
+	uvx pip-audit --disable-pip --require-hashes --requirement requirements.txt

@@ -7,7 +7,15 @@ import sys
 
 
 class LaboratoryError(Exception):
-    """A mistake in configuration or data that its author can repair; shown as one line, without a traceback."""
+    """A mistake in configuration or data that its author can repair; shown as one line, without a traceback.
+
+    Keys, file names and the words of other programs get into the message; none of them may break the line or send
+    control codes to a terminal.
+    """
+
+    def __init__(self, message):
+        line = " ".join(message.split())
+        super().__init__("".join(char if char.isprintable() else ascii(char)[1:-1] for char in line))
 
 
 def closest(name, known):
@@ -19,7 +27,8 @@ def closest(name, known):
 def command(main):
     """Decorate a stage's `main`: a LaboratoryError, Ctrl-C or SIGTERM becomes one line on stderr and exit status 1.
 
-    Anything else keeps its traceback: it is our mistake, and hiding it would help nobody.
+    So does what a disk can do: full, read-only, over quota. Anything else keeps its traceback: it is our mistake, and hiding
+    it would help nobody.
     """
 
     @functools.wraps(main)
@@ -29,6 +38,11 @@ def command(main):
             main()
         except LaboratoryError as error:
             sys.exit(f"error: {error}")
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            sys.exit(f"error: {LaboratoryError(str(error))}. Finished experiments are kept; make room or give access, and run "
+                     "the same command again")  # fmt: skip
         except KeyboardInterrupt:
             sys.exit("stopped. Finished experiments are kept; run the same command again to continue.")
 

@@ -28,6 +28,8 @@ TRAINING_CODE = {
     "keras": ("augmentation.py", "fitting.py", "models.py", "training.py"),
     "numpy": ("fitting.py", "models.py", "numpy_network/*.py"),
 }
+# With its gradient and the two moments of Adam, such a network takes 8 GB.
+LARGEST_NETWORK = 500_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +100,7 @@ def multiply_adds(card, experiment):
 
 
 def check_fits(place, experiment, card):
-    """Refuse what only images can have, where the dataset holds none."""
+    """Refuse what cannot be trained on examples of this shape, before anything is."""
     if experiment.engine == "numpy":
         from src.numpy_network import engine
 
@@ -109,6 +111,25 @@ def check_fits(place, experiment, card):
         if getattr(experiment, key) and len(card["shape"]) != 3:
             raise LaboratoryError(f"params.yaml: {place}.{key}: expected none, because the dataset {card['name']} holds no "
                                   f"images but examples of shape {tuple(card['shape'])}")  # fmt: skip
+    sides = tuple(card["shape"][:2])
+    for index, convolution in enumerate(experiment.convolutions):
+        sides = convolution.size(*sides)
+        if min(sides) < 1:
+            raise LaboratoryError(f"params.yaml: {place}.convolutions.{index}: nothing is left of an image of "
+                                  f"{tuple(card['shape'][:2])} pixels; choose padding: same or a smaller pool_size")  # fmt: skip
+    if weights(card, experiment) > LARGEST_NETWORK:
+        raise LaboratoryError(f"params.yaml: {place}.hidden_layers: expected a network of at most {LARGEST_NETWORK:,} weights, "
+                              f"received one of {weights(card, experiment):,}")  # fmt: skip
+
+
+def weights(card, experiment):
+    """How many weights the network has, those of batch normalisation aside, without building it."""
+    shape, total = list(card["shape"]), 0
+    for convolution in experiment.convolutions:
+        total += convolution.filters * (convolution.kernel_size**2 * shape[2] + 1)
+        shape = [*convolution.size(*shape[:2]), convolution.filters]
+    widths = [math.prod(shape), *experiment.hidden_layers, max(1, len(card["classes"]))]
+    return total + sum((inputs + 1) * units for inputs, units in zip(widths, widths[1:]))
 
 
 def fingerprint(experiment, digest, threads):

@@ -13,12 +13,12 @@ from ruamel.yaml.error import YAMLError
 
 from src import search_params
 from src.errors import LaboratoryError, closest
-from src.vocabulary import VOCABULARY, canonical_name, named
+from src.vocabulary import LARGEST, VOCABULARY, canonical_name, named
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*$")]
-Positive = Annotated[int, Field(gt=0, strict=True)]
+Positive = Annotated[int, Field(gt=0, lt=2**31, strict=True)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, le=LARGEST)]
 Question = Literal["how_long", "accuracy", "confusion", "overfitting", "strategy", "best_result", "learned",
                    "times", "cures", "fit", "examples"]  # fmt: skip
 
@@ -55,8 +55,8 @@ def rate(value):
 
 
 def deviation(value):
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise ValueError("expected a standard deviation of at least 0")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError("expected a standard deviation from 0 to 1")
     return float(value)
 
 
@@ -76,7 +76,7 @@ def check_learning_rate(value):
     if isinstance(value, dict):
         # A decay that names no decay_steps stretches over the whole training.
         return named("schedule", {"decay_steps": "all", **value} if takes_decay_steps(value) else value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LARGEST:
         raise ValueError("expected a number above 0, a Keras learning-rate schedule, or null for Keras's default")
     return float(value)
 
@@ -88,7 +88,7 @@ def takes_decay_steps(schedule):
 
 
 def check_batch_size(value):
-    if value != "full" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+    if value != "full" and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**31):
         raise ValueError("expected a whole number of at least 1, or 'full'")
     return value
 
@@ -135,10 +135,10 @@ class EarlyStopping(Frozen):
 
     monitor: Literal["loss", "val_loss", "accuracy", "val_accuracy", "mse", "val_mse"] = "val_loss"
     min_delta: NonNegative = 0
-    patience: Annotated[int, Field(ge=0, strict=True)] = 0
+    patience: Annotated[int, Field(ge=0, lt=2**31, strict=True)] = 0
     mode: Literal["auto", "min", "max"] = "auto"
     restore_best_weights: bool = False
-    start_from_epoch: Annotated[int, Field(ge=0, strict=True)] = 0
+    start_from_epoch: Annotated[int, Field(ge=0, lt=2**31, strict=True)] = 0
 
 
 class Experiment(Frozen):
@@ -151,7 +151,7 @@ class Experiment(Frozen):
     output_activation: Annotated[Any, AfterValidator(optional_keras("activation"))]
     kernel_initializer: keras_object("initializer")
     normalisation: Literal["unit", "standardise", "none"]
-    input_noise: NonNegative
+    input_noise: Annotated[float, Field(ge=0, le=1)]
     gaussian_noise: one_or_per_layer(deviation)
     dropout: one_or_per_layer(rate)
     batch_normalization: one_or_per_layer(check_batch_normalization)
@@ -241,7 +241,7 @@ class Gaps(Source):
     training_noise: NonNegative = 0.5
     test_noise: NonNegative = 0.1
     dark_intervals: list[tuple[float, float]] = [(-3.0, -1.0), (1.75, 3.0)]
-    seed: Annotated[int, Field(ge=0, strict=True)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)] = 0
     files: dict[str, File] = Field({}, max_length=0)
 
 
@@ -314,7 +314,7 @@ AnySource = Annotated[
 class Split(Frozen):
     test: Literal["official"] | Fraction  # the dataset's own test part, or this fraction of all rows
     folds: Annotated[int, Field(ge=2, strict=True)] = 5
-    seed: Annotated[int, Field(ge=0, strict=True)] | None = None  # null: the top-level seed
+    seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)] | None = None  # null: the top-level seed
 
 
 class Dataset(Frozen):
@@ -451,11 +451,13 @@ def validate(raw, file="params.yaml"):
     raw = dict(raw)
     for key in ("defaults", "studies", "datasets"):
         if not isinstance(raw.get(key), dict):
-            raise LaboratoryError(f"{file}: {key}: expected a mapping, received {raw.get(key)!r}")
+            raise LaboratoryError(f"{file}: {key}: expected a mapping, received {shortened(raw.get(key))}")
     base = {"seed": raw.get("seed"), **raw["defaults"]}
     check(Experiment, base, f"{file}: defaults")
     raw["studies"] = {name: resolve_study(file, name, study, base) for name, study in raw["studies"].items()}
     searches = raw.get("searches") or {}
+    if not isinstance(searches, dict):
+        raise LaboratoryError(f"{file}: searches: expected a mapping, received {shortened(searches)}")
     raw["searches"] = {name: resolve_search(file, name, search, base) for name, search in searches.items()}
     params = check(Params, raw, file)
     for name, search in params.searches.items():
@@ -469,15 +471,19 @@ def resolve_study(file, name, study, base):
     """Lay each experiment's overrides over the study's defaults and the common ones; check every layer."""
     place = f"{file}: studies.{name}"
     if not isinstance(study, dict) or not isinstance(study.get("experiments"), dict):
-        raise LaboratoryError(f"{place}: expected a mapping with experiments, received {study!r:.80}")
+        raise LaboratoryError(f"{place}: expected a mapping with experiments, received {shortened(study)}")
     defaults = study.get("defaults")
     if not isinstance(defaults, dict):
-        raise LaboratoryError(f"{place}.defaults: expected a mapping ({{}} when there are none), received {defaults!r}")
+        raise LaboratoryError(
+            f"{place}.defaults: expected a mapping ({{}} when there are none), received {shortened(defaults)}"
+        )
     check(Experiment, base | defaults, f"{place}.defaults")
     experiments = {}
     for key, overrides in study["experiments"].items():
         if not isinstance(overrides, dict):
-            raise LaboratoryError(f"{place}.experiments.{key}: expected a mapping of overrides, received {overrides!r}")
+            raise LaboratoryError(
+                f"{place}.experiments.{key}: expected a mapping of overrides, received {shortened(overrides)}"
+            )
         experiments[key] = check(Experiment, base | defaults | overrides, f"{place}.experiments.{key}")
     if isinstance(study.get("claims"), list):
         study = study | {
@@ -490,10 +496,10 @@ def resolve_search(file, name, search, base):
     """Lay a search's defaults over the common ones and check its space; see src/search_params.py."""
     place = f"{file}: searches.{name}"
     if not isinstance(search, dict) or not isinstance(search.get("space"), dict) or not search["space"]:
-        raise LaboratoryError(f"{place}: expected a mapping with a space, received {search!r:.80}")
+        raise LaboratoryError(f"{place}: expected a mapping with a space, received {shortened(search)}")
     defaults = search.get("defaults", {})
     if not isinstance(defaults, dict):
-        raise LaboratoryError(f"{place}.defaults: expected a mapping, received {defaults!r}")
+        raise LaboratoryError(f"{place}.defaults: expected a mapping, received {shortened(defaults)}")
     check(Experiment, base | defaults, f"{place}.defaults")
     space = {key: check_dimension(f"{place}.space.{key}", key, raw) for key, raw in search["space"].items()}
     return check(search_params.Search, {"seed": base["seed"]} | search | {
@@ -604,6 +610,10 @@ def explain(error, place, model):
     if error["type"] == "union_tag_invalid":
         tag = error["ctx"]["tag"]
         return f"{where}.format: expected one of {', '.join(FORMATS)}, received {tag!r}{closest(tag, FORMATS)}"
+    if error["type"] == "union_tag_not_found":
+        return f"{where}: expected a mapping with `format`, one of {', '.join(FORMATS)}; received {received}"
+    if error["type"] in ("model_type", "dict_type", "model_attributes_type"):
+        return f"{where}: expected a mapping, received {received}"
     expected = error["msg"].replace("Input should be", "expected").replace("String should", "expected a name to")
     hint = (
         closest(error["input"], error["ctx"]["expected"].split("'")[1::2]) if error["type"] == "literal_error" else ""

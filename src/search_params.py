@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-Positive = Annotated[int, Field(gt=0, strict=True)]
+Positive = Annotated[int, Field(gt=0, lt=2**31, strict=True)]
 Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 ADAPTIVE = ("tpe", "gp")  # each draw looks at the results before it
 
@@ -79,7 +79,7 @@ class Range(Frozen):
 def label(choice):
     """A choice as text or scalar: [100, 50] -> '[100, 50]', {name: SGD, momentum: 0.9} -> 'SGD, momentum=0.9'."""
     if isinstance(choice, dict):
-        return ", ".join(value if key == "name" else f"{key}={value}" for key, value in choice.items())
+        return ", ".join(str(value) if key == "name" else f"{key}={value}" for key, value in choice.items())
     return str(choice) if isinstance(choice, list) else choice
 
 

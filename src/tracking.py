@@ -22,6 +22,8 @@ from mlflow.data.http_dataset_source import HTTPDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param, RunStatus
 from mlflow.exceptions import MlflowException
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy.exc import SQLAlchemyError
 
 from src.errors import LaboratoryError
 from src.wording import value
@@ -56,18 +58,33 @@ def store(study):
     """
     uri = store_uri()
     mlflow.set_tracking_uri(uri)
-    with FileLock(root() / ".mlflow.lock"):
-        try:
+    try:
+        with FileLock(root() / ".mlflow.lock"):
+            create_at_once(uri)
             client = mlflow.MlflowClient()
             found = client.get_experiment_by_name(study)
             if found and found.lifecycle_stage == "deleted":
                 client.restore_experiment(found.experiment_id)
             artifacts = (root() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
             yield client, found.experiment_id if found else client.create_experiment(study, artifacts, tags=KIND)
-        except (MlflowException, OSError) as error:
-            reason = str(error).splitlines()[0][:300]
-            raise LaboratoryError(f"MLflow store {uri}: {reason}. All results are on disk; once the store can be reached, "
-                                  "run the same command again and what is missing is logged") from error  # fmt: skip
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        reason = str(error).splitlines()[0][:300]
+        raise LaboratoryError(f"MLflow store {uri}: {reason}. All results are on disk; once the store can be reached and written, "
+                              "run the same command again and what is missing is logged") from error  # fmt: skip
+
+
+def create_at_once(uri):
+    """Make the SQLite file of a store that does not exist yet under another name first.
+
+    MLflow takes seconds to fill it, and never opens it again when it was killed or found the disk full meanwhile.
+    """
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:///") or "?" in uri or path.exists():
+        return
+    partial = path.with_name(f"{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    SqlAlchemyStore(f"sqlite:///{partial}", (root() / "mlartifacts").as_uri()).engine.dispose()
+    os.replace(partial, path)
 
 
 def identity(row):
@@ -197,8 +214,10 @@ def log_model(client, run_id, model, x, predictions):
 
     signature = mlflow.models.infer_signature(x.astype("float32"), predictions)
     requirements = [f"{name}=={version(name)}" for name in ("keras", "tensorflow")]  # without this MLflow takes 9 s
-    with mlflow.start_run(run_id=run_id):
-        info = mlflow.keras.log_model(model, name="model", signature=signature, pip_requirements=requirements)
+    # mlflow.keras.log_model wants the run made active, and would then mark it FINISHED before it is.
+    info = mlflow.models.Model.log(
+        None, mlflow.keras, name="model", run_id=run_id, model=model, signature=signature, pip_requirements=requirements
+    )
     client.set_tag(run_id, "model_uri", info.model_uri)
 
 

@@ -23,13 +23,45 @@ LOSS_ALIASES = {
     "kl_divergence": "KLDivergence",
 }
 # What the product sets itself, or what changes nothing that an experiment could be about.
-NOT_CONFIGURABLE = ("name", "dtype", "reduction", "seed", "loss_scale_factor")
-# Ranges that Keras documents but does not check itself: (lowest, highest), both allowed.
+NOT_CONFIGURABLE = (
+    "name",
+    "dtype",
+    "reduction",
+    "seed",
+    "loss_scale_factor",
+    "input_axes",
+    "output_axes",
+    "exclude_layers",
+)
+# The words that arguments with a text as default take.
+WORDS = {
+    "VarianceScaling": {
+        "mode": ("fan_in", "fan_out", "fan_avg"),
+        "distribution": ("truncated_normal", "untruncated_normal", "uniform"),
+    },
+    "OrthogonalRegularizer": {"mode": ("rows", "columns")},
+}
+WHOLE = (
+    "axis", "decay_steps", "ema_overwrite_frequency", "first_decay_steps", "gradient_accumulation_steps", "ignore_class",
+    "ns_steps", "warmup_steps",
+)  # fmt: skip
+LISTS = ("boundaries", "values")
+CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
+# Ranges that Keras documents but may check late or never: (lowest, highest), both allowed. All other numbers: LARGEST.
+LARGEST = 1e30
+SMALLEST = 1e-30
 RANGES = {
     "momentum": (0, 1), "rho": (0, 1), "beta_1": (0, 1), "beta_2": (0, 1), "ema_momentum": (0, 1),
-    "label_smoothing": (0, 1), "l1": (0, float("inf")), "l2": (0, float("inf")), "max_value": (0, float("inf")),
-    "weight_decay": (0, float("inf")), "epsilon": (0, float("inf")), "clipnorm": (0, float("inf")),
-    "decay_rate": (0, float("inf")), "decay_steps": (1, float("inf")), "delta": (0, float("inf")),
+    "label_smoothing": (0, 1), "l1": (0, LARGEST), "l2": (0, LARGEST), "max_value": (0, LARGEST),
+    "weight_decay": (0, LARGEST), "epsilon": (0, LARGEST), "clipnorm": (0, LARGEST), "clipvalue": (0, LARGEST),
+    "global_clipnorm": (0, LARGEST), "decay_rate": (0, LARGEST), "decay_steps": (1, LARGEST), "delta": (0, LARGEST),
+    "first_decay_steps": (1, LARGEST), "warmup_steps": (0, LARGEST), "ns_steps": (1, 100), "axis": (-2, 1),
+    "gradient_accumulation_steps": (2, LARGEST), "ema_overwrite_frequency": (1, LARGEST), "ignore_class": (-LARGEST, LARGEST),
+    "stddev": (0, LARGEST), "scale": (SMALLEST, LARGEST), "negative_slope": (0, LARGEST), "threshold": (0, LARGEST),
+    "factor": (0, LARGEST), "q": (SMALLEST, 1 - 1e-7), "initial_accumulator_value": (0, LARGEST),
+    "learning_rate_power": (-LARGEST, 0), "l1_regularization_strength": (0, LARGEST),
+    "l2_regularization_strength": (0, LARGEST), "l2_shrinkage_regularization_strength": (0, LARGEST),
+    "rate": (0, 1),
 }  # fmt: skip
 
 
@@ -55,7 +87,22 @@ def named(kind, value):
     missing = [key for key, default in known.items() if default == "required" and key not in arguments]
     if missing:
         raise ValueError(f"{name} needs the argument '{missing[0]}'")
-    return {"name": name, **arguments}
+    check_together(name, arguments)
+    # Where Keras has a float it may insist on one: SGD refuses `momentum: 0`.
+    return {"name": name} | {
+        key: float(argument) if isinstance(known[key], float) and type(argument) is int else argument
+        for key, argument in arguments.items()
+    }
+
+
+def check_together(name, arguments):
+    """Refuse arguments that are each right, but not together."""
+    clipped = [key for key in CLIPPING if arguments.get(key) is not None]
+    if len(clipped) > 1:
+        raise ValueError(f"{name}: expected one of {', '.join(CLIPPING)}, received {' and '.join(clipped)}")
+    if "boundaries" in arguments and len(arguments["values"]) != len(arguments["boundaries"]) + 1:
+        raise ValueError(f"{name}: expected one value more than boundaries, received {len(arguments['values'])} and "
+                         f"{len(arguments['boundaries'])}")  # fmt: skip
 
 
 def canonical_name(kind, name):
@@ -73,14 +120,32 @@ def spelling(name):
 
 
 def check_argument(name, key, value, default):
-    """Refuse a value whose type differs from the default's, or that lies outside its documented range."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if isinstance(default, bool) and not isinstance(value, bool):
-        raise ValueError(f"{name}.{key}: expected true or false, received {value!r}")
-    if isinstance(default, int | float) and not isinstance(default, bool) and not is_number:
+    """Refuse a value of another type than Keras takes, or outside its documented range."""
+    words = WORDS.get(name, {}).get(key)
+    if words:
+        if value not in words:
+            raise ValueError(f"{name}.{key}: expected one of {', '.join(words)}, received {value!r}")
+    elif isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise ValueError(f"{name}.{key}: expected true or false, received {value!r}")
+    elif key in LISTS:
+        if not isinstance(value, list) or not value:
+            raise ValueError(f"{name}.{key}: expected a list of numbers, received {value!r}")
+        for item in value:
+            check_number(name, key, item)
+    elif not (value is None and default is None) and not (key == "decay_steps" and value == "all"):
+        check_number(name, key, value)
+
+
+def check_number(name, key, value):
+    """Refuse what is no number, or none in the argument's range; whole numbers must fit into 32 bits."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{name}.{key}: expected a number, received {value!r}")
-    low, high = RANGES.get(key, (float("-inf"), float("inf")))
-    if is_number and not low <= value <= high:
+    if key in WHOLE and not isinstance(value, int):
+        raise ValueError(f"{name}.{key}: expected a whole number, received {value!r}")
+    low, high = RANGES.get(key, (-LARGEST, LARGEST))
+    high = min(high, 2**31 - 1) if isinstance(value, int) else high
+    if not low <= value <= high:
         raise ValueError(f"{name}.{key}: expected a number from {low} to {high}, received {value!r}")
 
 

@@ -75,7 +75,7 @@ def test_overrides_lie_over_study_defaults_over_common_defaults(raw_params):
         ({"kernel_initializer": "he"}, ["mine.kernel_initializer", "Keras initializer"]),
         ({"kernel_regularizer": {"name": "L2", "l2": -1}}, ["L2.l2", "-1"]),
         ({"kernel_constraint": "maxnorm2"}, ["mine.kernel_constraint", "'MaxNorm'"]),
-        ({"gaussian_noise": -1}, ["mine.gaussian_noise", "at least 0"]),
+        ({"gaussian_noise": -1}, ["mine.gaussian_noise", "from 0 to 1"]),
         ({"input_noise": -1}, ["mine.input_noise", "greater than or equal to 0"]),
         ({"augmentation": {"flip": True}}, ["mine.augmentation.flip", "unknown key", "horizontal_flip"]),
         ({"augmentation": {"zoom": 1}}, ["mine.augmentation.zoom", "less than 1"]),

@@ -29,6 +29,8 @@ def read(path, target):
         table = pandas.read_csv(path)
     except (ValueError, UnicodeDecodeError) as error:
         raise LaboratoryError(f"{path}: not a readable CSV table ({error})") from None
+    if table.empty:
+        raise LaboratoryError(f"{path}: no line below the header")
     if target not in table:
         raise LaboratoryError(f"{path}: expected a column '{target}'; it has {', '.join(map(str, table.columns))}")
     features = table.drop(columns=target)

@@ -88,8 +88,11 @@ def exists(place, file):
 def bring(dataset, file, raw, own, mirror, others):
     """Bring one file into `raw`, or raise LaboratoryError. A damaged copy is removed, and named if nothing replaces it."""
     target, tried = raw / file["name"], []
-    edited = file["sha256"] is None and (Path(own) / file["name"]).is_file()  # the user's own file may have changed
-    if target.is_file() and not edited:
+    # Nothing tells whether a file without a checksum is good or up to date: it is taken anew where it came from.
+    renewed = file["sha256"] is None and any(exists(place, file["name"]) for place in (own, mirror) if place)
+    if renewed:
+        target.unlink(missing_ok=True)
+    if target.is_file():
         fault = wrong(target, file, others)
         if not fault:
             return

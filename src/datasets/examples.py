@@ -47,6 +47,8 @@ def check(examples, task):
     x, y = examples.x, examples.y
     if x.shape[0] != len(y):
         raise LaboratoryError(f"{x.shape[0]} examples but {len(y)} labels")
+    if x.ndim < 2:
+        raise LaboratoryError("expected rows of numbers or images as examples, received one number each")
     if len(y) < 10:
         raise LaboratoryError(f"expected at least 10 examples, received {len(y)}")
     values = x.data if scipy.sparse.issparse(x) else x

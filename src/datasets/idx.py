@@ -4,6 +4,7 @@ Source: http://yann.lecun.com/exdb/mnist/, "The IDX file format".
 """
 
 import gzip
+import math
 import zlib
 
 import numpy as np
@@ -21,12 +22,17 @@ def read(path):
         content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
     except (OSError, EOFError, zlib.error) as error:
         raise LaboratoryError(f"{path}: damaged gzip file ({error})") from None
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in TYPES or len(content) < 4 + 4 * content[3]:
+    if (
+        len(content) < 4
+        or content[:2] != b"\0\0"
+        or content[2] not in TYPES
+        or not 0 < 4 * content[3] <= len(content) - 4
+    ):
         raise LaboratoryError(f"{path}: not an IDX file; it begins with {content[:4]!r}")
     start = 4 + 4 * content[3]
     shape = np.frombuffer(content[4:start], ">i4").tolist()
     dtype = np.dtype(TYPES[content[2]])
-    if len(content) - start != np.prod(shape) * dtype.itemsize:
+    if min(shape) < 0 or len(content) - start != math.prod(shape) * dtype.itemsize:
         raise LaboratoryError(f"{path}: header says shape {shape}, but {len(content) - start} bytes follow")
     return np.frombuffer(content[start:], dtype).reshape(shape)
 

@@ -1,13 +1,12 @@
 """A zip or tar archive of images, one folder per class: `cats/1.png`, `dogs/2.jpg`. Read in memory, never unpacked."""
 
 import io
-import tarfile
-import zipfile
 from pathlib import PurePosixPath
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
+from src.datasets import archives
 from src.datasets.examples import joined
 from src.errors import LaboratoryError
 
@@ -23,19 +22,10 @@ def decode(source, folder):
 
 def members(path):
     """{name: content} of the archive's images, in the order of their names."""
-    try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                found = {name: archive.read(name) for name in archive.namelist()}
-        else:
-            with tarfile.open(path) as archive:
-                found = {m.name: archive.extractfile(m).read() for m in archive.getmembers() if m.isfile()}
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError) as error:
-        raise LaboratoryError(f"{path}: not a readable zip or tar archive ({error})") from None
-    found = {name: found[name] for name in sorted(found) if PurePosixPath(name).suffix.lower() in ENDINGS}
+    found = archives.members(path, lambda name: PurePosixPath(name).suffix.lower() in ENDINGS)
     if not found:
         raise LaboratoryError(f"{path}: no image in it; expected folders of {', '.join(sorted(ENDINGS))} files")
-    return found
+    return dict(sorted(found.items()))
 
 
 def class_of(name):
@@ -59,6 +49,6 @@ def pixels(name, content, source):
     height, width = source.size
     try:
         image = Image.open(io.BytesIO(content)).convert("L" if source.mode == "grayscale" else "RGB")
-    except (UnidentifiedImageError, OSError) as error:
+    except Exception as error:  # a damaged image can raise nearly anything
         raise LaboratoryError(f"{name}: not a readable image ({error})") from None
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR)).reshape(height, width, -1)

@@ -27,18 +27,15 @@ def decode(name, dataset, source, folder):
     try:
         found = DECODERS[source.format](source, Path(folder))
         if dataset.task == "regression":
+            if found.classes:
+                raise LaboratoryError(f"task is regression, but the targets are classes, such as '{found.classes[-1]}'")
             found.y = found.y.reshape(len(found.y), -1).astype(np.float32)
             found.classes = []
         else:
-            found.classes = dataset.classes or found.classes or class_names(found.y)
+            if found.y.ndim != 1 or not np.issubdtype(found.y.dtype, np.integer):
+                raise LaboratoryError("task is classification, but the labels are not whole numbers")
+            found.classes = dataset.classes or found.classes or [str(label) for label in range(int(found.y.max()) + 1)]
         examples.check(found, dataset.task)
     except LaboratoryError as error:
         raise LaboratoryError(f"dataset {name}: {error}") from None
     return found
-
-
-def class_names(y):
-    """Labels as names, where nobody named the classes."""
-    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
-        raise LaboratoryError("task is classification, but the labels are not whole numbers")
-    return [str(label) for label in range(int(y.max()) + 1)]

@@ -2,10 +2,10 @@
 
 import io
 import pickle
-import zipfile
 
 import numpy as np
 
+from src.datasets import archives
 from src.errors import LaboratoryError
 
 # What NumPy arrays and the byte strings of Python 2 need, and nothing else.
@@ -25,32 +25,33 @@ class SafeUnpickler(pickle.Unpickler):
         return ALLOWED[module, name]
 
 
-def load(stream):
-    """Unpickle containers, numbers, strings and arrays. Raises LaboratoryError for anything else."""
+def load(stream, place):
+    """Unpickle containers, numbers, strings and arrays. Raises LaboratoryError that begins with `place` for anything else."""
     try:
         return SafeUnpickler(stream, encoding="bytes").load()
-    except LaboratoryError:
-        raise
+    except LaboratoryError as error:
+        raise LaboratoryError(f"{place}: {error}") from None
     except Exception as error:  # a damaged pickle can raise nearly anything
-        raise LaboratoryError(f"not a readable pickle ({type(error).__name__})") from None
+        raise LaboratoryError(f"{place}: not a readable pickle ({type(error).__name__})") from None
 
 
-def load_npz(path, names):
-    """The named arrays of an .npz archive; object arrays are unpickled safely."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            missing = [name for name in names if f"{name}.npy" not in archive.namelist()]
-            if missing:
-                raise LaboratoryError(f"{path}: expected the arrays {', '.join(names)}; {missing[0]} is missing")
-            return {name: load_npy(archive.read(f"{name}.npy")) for name in names}
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
-        raise LaboratoryError(f"{path}: not a readable NumPy archive ({error})") from None
+def load_npz(path, names, optional=()):
+    """The named arrays of an .npz archive, and the optional ones it has; object arrays are unpickled safely."""
+    content = archives.members(path, lambda name: name.removesuffix(".npy") in (*names, *optional), "NumPy archive")
+    missing = [name for name in names if f"{name}.npy" not in content]
+    if missing:
+        raise LaboratoryError(f"{path}: expected the arrays {', '.join(names)}; {missing[0]} is missing")
+    return {file.removesuffix(".npy"): load_npy(f"{path}: {file}", array) for file, array in content.items()}
 
 
-def load_npy(content):
+def load_npy(place, content):
+    """An array from the bytes of an .npy file. Raises LaboratoryError that begins with `place`."""
     stream = io.BytesIO(content)
-    version = np.lib.format.read_magic(stream)
-    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    if read_header(stream)[2].hasobject:
-        return load(stream)
-    return np.load(io.BytesIO(content), allow_pickle=False)
+    try:
+        version = np.lib.format.read_magic(stream)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        if not read_header(stream)[2].hasobject:
+            return np.load(io.BytesIO(content), allow_pickle=False)
+    except Exception as error:  # a damaged header can raise nearly anything
+        raise LaboratoryError(f"{place}: not a readable NumPy array ({error})") from None
+    return load(stream, place)
