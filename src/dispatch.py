@@ -46,6 +46,8 @@ def died(future):
         raise LaboratoryError("the Dask scheduler is gone. Finished trainings are kept; start it again with its workers and "
                               "run the same command again")  # fmt: skip
     error = future.exception()
+    if isinstance(error, ModuleNotFoundError) and error.name == "src":
+        raise LaboratoryError(f"a Dask worker does not find this project: start it in the project's folder, {START}")
     return isinstance(error, BrokenProcessPool) or type(error).__name__ == "KilledWorker"
 
 
@@ -106,7 +108,7 @@ class Dask:
                                   f"project's folder: {START}")  # fmt: skip
         Path("models").mkdir(exist_ok=True)
         self.mark = tempfile.NamedTemporaryFile(dir="models", prefix=".shared-")
-        self.executor = self.client.get_executor(pure=False)
+        self.executor, self.identity = self.client.get_executor(pure=False), identity()
         return self
 
     def __exit__(self, *_):
@@ -121,7 +123,13 @@ class Dask:
 
     def submit(self, threads, function, *arguments):
         mark = Path("models", Path(self.mark.name).name)
-        return self.executor.submit(run_in_worker, identity(), mark, threads, pickle.dumps((function, arguments)))
+
+        def enter(*arguments):  # a nested function travels by value: a worker without this project can say so
+            from src import dispatch
+
+            return dispatch.run_in_worker(*arguments)
+
+        return self.executor.submit(enter, self.identity, mark, threads, pickle.dumps((function, arguments)))
 
 
 # ---------------------------------------------------------------- in a Dask worker

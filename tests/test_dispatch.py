@@ -51,8 +51,9 @@ class Cluster:
 
     def start(self, *command, cwd=None, **environment):
         environment = self.project.environment | environment
+        cwd = cwd or self.project.folder if command[0] == "worker" else self.folder  # a scheduler needs no project
         with (self.folder / f"{len(self.processes)}.log").open("w") as log:
-            self.processes.append(subprocess.Popen([sys.executable, "-m", "dask", *command], cwd=cwd or self.project.folder,
+            self.processes.append(subprocess.Popen([sys.executable, "-m", "dask", *command], cwd=cwd,
                                                    env=environment, stderr=log, stdout=log))  # fmt: skip
         return self.processes[-1]
 
@@ -199,9 +200,7 @@ def untrained(project):
 
 
 @pytest.mark.slow
-def test_a_worker_that_would_compute_something_else_or_elsewhere_is_refused(
-    project, cluster, untrained, worker, tmp_path
-):
+def test_a_worker_with_other_packages_is_refused(project, cluster, untrained, worker, tmp_path):
     (tmp_path / "other/keras-3.0.1.dist-info").mkdir(parents=True)
     (tmp_path / "other/keras-3.0.1.dist-info/METADATA").write_text(
         "Metadata-Version: 2.1\nName: keras\nVersion: 3.0.1\n"
@@ -212,15 +211,19 @@ def test_a_worker_that_would_compute_something_else_or_elsewhere_is_refused(
 
 
 @pytest.mark.slow
-def test_a_worker_with_other_code_in_another_folder_or_under_a_nanny_is_refused(
-    project, cluster, untrained, worker, tmp_path
-):
+def test_a_worker_in_another_folder_is_refused(project, cluster, untrained, worker, tmp_path):
     shutil.copytree(project.folder, tmp_path / "copy", ignore=shutil.ignore_patterns(".git"))
     worker(cwd=tmp_path / "copy")
     assert f"runs in {tmp_path / 'copy'}" in refused(project, cluster)
     with (tmp_path / "copy/src/training.py").open("a") as code:
         code.write("# edited\n")
     assert "has code " in refused(project, cluster)
+
+
+@pytest.mark.slow
+def test_a_worker_without_the_project_is_refused(project, cluster, untrained, worker, tmp_path):
+    worker(cwd=tmp_path)
+    assert "does not find this project" in refused(project, cluster)
 
 
 @pytest.mark.slow
