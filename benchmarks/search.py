@@ -35,8 +35,8 @@ def main():
         return loop()
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder), arguments.rows)
-        ours = timed(folder, "from src import params, search; s = params.load();\n"
-                             "with search.Pools(s.jobs) as pools: search.run('grid', s.search('grid'), pools)")  # fmt: skip
+        ours = timed(folder, "from src import dispatch, params, search; s = params.load();\n"
+                             "with dispatch.chosen(s) as crew: search.run('grid', s.search('grid'), crew)")  # fmt: skip
         theirs = timed(
             folder,
             "import runpy, sys; sys.argv = ['search', '--loop']; runpy.run_module('benchmarks.search', run_name='__main__')",

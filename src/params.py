@@ -387,9 +387,23 @@ class Study(Frozen):
     experiments: dict[Name, Experiment] = Field(min_length=1)
 
 
+class Workers(Frozen):
+    """Where trainings run, see src/dispatch.py. Never changes a result."""
+
+    backend: Literal["local", "dask"] = "local"
+    address: str | None = None  # of the scheduler, e.g. tcp://10.0.0.1:8786
+
+    @model_validator(mode="after")
+    def _a_scheduler_is_somewhere(self):
+        if self.backend == "dask" and not self.address:
+            raise ValueError("expected the scheduler's address for backend dask, e.g. tcp://10.0.0.1:8786")
+        return self
+
+
 class Params(Frozen):
     seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)]
     jobs: Positive | Literal["auto"]
+    workers: Workers = Workers()
     datasets: dict[Name, Dataset]
     defaults: dict[str, Any]
     studies: dict[Name, Study]

@@ -9,12 +9,10 @@ many trainings run side by side decides nothing; only a pruner, which stops what
 import hashlib
 import json
 import math
-import multiprocessing
 import os
 import statistics
 import time
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +21,7 @@ import optuna
 from sklearn.model_selection import KFold, StratifiedKFold
 from tqdm import tqdm
 
-from src import experiments, params, runtime, sampling, search_results, workers
+from src import dispatch, experiments, params, sampling, search_results
 from src.errors import LaboratoryError
 from src.params import Experiment
 from src.search_params import ADAPTIVE, applied, label
@@ -45,15 +43,15 @@ class Fit:
     work: float  # as in experiments.Job
 
 
-def run(name, search, pools):
-    """Run the search and return its outcome, which search.json keeps (see `outcome_of`). pools: of worker processes."""
+def run(name, search, workers):
+    """Run the search and return its outcome, which search.json keeps (see `outcome_of`). workers: see src/dispatch.py."""
     started, data = time.time(), experiments.development(search.dataset)
     folder = search_results.folder(name)
     (folder / "fits").mkdir(parents=True, exist_ok=True)
     deadline = started + (search.time_budget or math.inf)
-    trials = explore(name, search, folder / search_results.JOURNALS[0], data, pools, deadline)
+    trials = explore(name, search, folder / search_results.JOURNALS[0], data, workers, deadline)
     rival = rival_of(search) if search.baseline else None
-    baseline = explore(name, rival, folder / search_results.JOURNALS[1], data, pools, deadline) if rival else []
+    baseline = explore(name, rival, folder / search_results.JOURNALS[1], data, workers, deadline) if rival else []
     remove_strangers(folder, trials + baseline)
     outcome = outcome_of(search, data["card"], trials, baseline, time.time() - started)
     write(folder / "search.json", outcome)
@@ -70,7 +68,7 @@ def rival_of(search):
     return search.model_copy(update={"sampler": "random", "trials": trials, "pruner": "none"})
 
 
-def explore(name, search, journal, data, pools, deadline):
+def explore(name, search, journal, data, workers, deadline):
     """Draw and train all trials of one sampler; returns them in order, see `judged`."""
     journal.unlink(missing_ok=True)
     # A killed process may have left Optuna's lock, a link to the journal; dangling, it would be waited for without end.
@@ -83,7 +81,7 @@ def explore(name, search, journal, data, pools, deadline):
         drawn = dict(sampling.ask(study, search) for _ in range(count))
         trainings = {number: fits_of(name, search, number, point, data, digest) for number, point in drawn.items()}
         replay(study, search, trainings)
-        for number in pools.train(search, journal, trainings, deadline, progress):
+        for number in train_round(search, journal, trainings, workers, deadline, progress):
             trial = judged(search, data["card"], number, drawn[number], trainings[number])
             sampling.tell(study, number, trial["status"], trial["value"])
             trials[number] = trial
@@ -171,9 +169,9 @@ def train_chunk(search, journal, fits, deadline):
     for fit in fits:
         if fit.trial in stopped or time.time() > deadline:
             continue
-        result = train(search, journal, fit)
-        write(fit.path, result)
-        if result["status"] != "finished":
+        if not fit.path.exists():  # it does where Dask repeats the list of a worker that died
+            write(fit.path, train(search, journal, fit))
+        if json.loads(fit.path.read_text())["status"] != "finished":
             stopped.add(fit.trial)
 
 
@@ -253,45 +251,33 @@ def rounded(name, value):
     return value if name == "epoch" else round(value, 3) if name == "ended" else float(f"{value:.7g}")
 
 
-class Pools:
-    """Worker processes by thread class, started when first needed and kept for all rounds."""
+def train_round(search, journal, trainings, workers, deadline, progress):
+    """Train what is missing; yields each trial's number when its last training has ended. trainings: {trial: its fits}."""
+    open_trials, done_before, died = dict(trainings), progress.n, False
+    missing = [fit for fits in trainings.values() if not over(fits) for fit in fits if not fit.path.exists()]
+    yield from closed(open_trials)
+    for threads in sorted({fit.threads for fit in missing}):
+        mine = chunks([fit for fit in missing if fit.threads == threads], search, workers.size(threads))
+        pending = {}
+        while mine or pending:
+            pending |= {workers.submit(threads, train_chunk, search, journal, chunk, deadline): chunk for chunk in mine}
+            done, _ = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+            ended = {future: pending.pop(future) for future in done}
+            dead = [chunk for future, chunk in ended.items() if dispatch.died(future)]
+            died, mine = died or bool(dead), [rest for chunk in dead if (rest := after_death(chunk))]
+            if done:
+                yield from closed(open_trials)
+            progress.n = done_before + sum(fit.path.exists() for fits in trainings.values() for fit in fits)
+            progress.refresh()
+    if died:
+        raise LaboratoryError(dispatch.DIED)
+    yield from open_trials  # the time budget left them out
 
-    def __init__(self, jobs):
-        self.jobs, self.executors, self.context = jobs, {}, multiprocessing.get_context("spawn")
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        for executor in self.executors.values():
-            executor.shutdown(wait=True, cancel_futures=True)
-
-    def of(self, threads, wanted):
-        if threads not in self.executors:
-            size = min(runtime.workers(self.jobs, threads), wanted)
-            self.executors[threads] = ProcessPoolExecutor(size, self.context, workers.start_worker, (threads, None))
-        return self.executors[threads]
-
-    def train(self, search, journal, trainings, deadline, progress):
-        """Train what is missing; yields each trial's number when its last training has ended. trainings: {trial: its fits}."""
-        open_trials, done_before = dict(trainings), progress.n
-        missing = [fit for fits in trainings.values() if not over(fits) for fit in fits if not fit.path.exists()]
-        yield from closed(open_trials)
-        for threads in sorted({fit.threads for fit in missing}):
-            mine = chunks(
-                [fit for fit in missing if fit.threads == threads], search, runtime.workers(self.jobs, threads)
-            )
-            executor = self.of(threads, ROUND if search.sampler in ADAPTIVE else len(mine))
-            pending = {executor.submit(train_chunk, search, journal, chunk, deadline) for chunk in mine}
-            while pending:
-                done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-                for future in done:
-                    received(future)
-                if done:
-                    yield from closed(open_trials)
-                progress.n = done_before + sum(fit.path.exists() for fits in trainings.values() for fit in fits)
-                progress.refresh()
-        yield from open_trials  # the time budget left them out
+def after_death(chunk):
+    """What is left of a list of trainings whose process died, without the trial it was at."""
+    left = [fit for fit in chunk if not fit.path.exists()]
+    return [fit for fit in left if fit.trial != left[0].trial]
 
 
 def closed(open_trials):
@@ -300,14 +286,6 @@ def closed(open_trials):
     for number in found:
         del open_trials[number]
     return found
-
-
-def received(future):
-    try:
-        future.result()
-    except BrokenProcessPool:
-        raise LaboratoryError("a worker process of the search died, perhaps for want of memory. Finished trainings are kept; "
-                              "set `jobs: 1` in params.yaml and run the same command again") from None  # fmt: skip
 
 
 def over(fits):

@@ -1,86 +1,52 @@
-"""Run trainings in worker processes and show how far they are.
+"""The trainings of a study, dispatched to workers, and how far they are."""
 
-Every training runs in a worker: TensorFlow fixes its number of threads once a process, and the parent stays light.
-"""
-
-import multiprocessing
-import os
 import queue
-import signal
-import threading
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_COMPLETED, wait
 
 from tqdm import tqdm
 
-from src import experiments, runtime
+from src import dispatch, experiments, processes
 from src.errors import LaboratoryError
-
-events = None  # in a worker: the queue that carries progress to the parent
-
-
-def start_worker(threads, progress):
-    """Prepare a fresh process: thread counts, then TensorFlow."""
-    global events
-    events = progress
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C reaches every process of the group; the parent answers for all
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    runtime.configure(threads)
-
-
-def end_with_parent():
-    """A worker whose parent was killed would train on, and write where the next run writes too."""
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 def train_in_worker(job):
     def on_block(epoch, values):
-        events.put((job, epoch, values))
+        if processes.events:
+            processes.events.put((job, epoch, values))
 
     return experiments.run(job, on_block)
 
 
-def train_all(jobs, how_many, title):
-    """Train jobs and yield each manifest as it is written.
+def train_all(jobs, workers, title):
+    """Train jobs on workers, see src/dispatch.py, and yield each manifest as it is written.
 
     Jobs of one thread run side by side, then those of two; long ones first, so that no core waits for a late one.
+    A worker that dies costs its own job only: the others are trained before a LaboratoryError names it.
     """
-    context = multiprocessing.get_context("spawn")
+    lost = []
     with Progress(jobs, title) as progress:
         for threads in sorted({job.threads for job in jobs}):
             mine = sorted((job for job in jobs if job.threads == threads), key=lambda job: -job.work)
-            channel = context.Queue()
-            size = min(runtime.workers(how_many, threads), len(mine))
-            with ProcessPoolExecutor(size, context, start_worker, (threads, channel)) as pool:
-                pending = {pool.submit(train_in_worker, job): job for job in mine}
-                try:
-                    yield from gather(pending, channel, progress)
-                except BaseException:  # stopped, or a worker died: what still runs is begun anew by the next run
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    for process in multiprocessing.active_children():
-                        process.terminate()
-                    raise
+            pending = {workers.submit(threads, train_in_worker, job): job for job in mine}
+            yield from gather(pending, workers.channel, progress, lost)
+            workers.end_idle()
+    if lost:
+        names = ", ".join(f"{job.experiment} (repeat {job.repeat})" for job in lost)
+        raise LaboratoryError(f"study {title}, experiment {names}: {dispatch.DIED}")
 
 
-def gather(pending, channel, progress):
-    """Yield manifests as they come; pass the workers' events to the progress bar meanwhile."""
+def gather(pending, channel, progress, lost):
+    """Yield manifests as they come, and put the jobs whose worker died into `lost`. channel: events for the progress bar."""
     while pending:
         done, _ = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
         progress.show(channel)
         for future in done:
             job = pending.pop(future)
-            try:
-                manifest = future.result()
-            except BrokenProcessPool:
-                raise LaboratoryError(
-                    f"study {job.study}, experiment {job.experiment}: a worker process died, perhaps for want of memory. "
-                    "Finished experiments are kept; set `jobs: 1` in params.yaml and run the same command again"
-                ) from None
-            progress.finish(job)
-            yield manifest
+            if dispatch.died(future):
+                lost.append(job)
+            else:
+                progress.finish(job)
+                yield future.result()
 
 
 class Progress:
@@ -101,7 +67,7 @@ class Progress:
 
     def show(self, channel):
         """Take in what the workers have sent."""
-        while True:
+        while channel:
             try:
                 job, epoch, values = channel.get_nowait()
             except queue.Empty:

@@ -12,7 +12,7 @@ import pandas
 import pytest
 import yaml
 
-from src import experiments, params, sampling, search, search_results
+from src import dispatch, experiments, params, sampling, search, search_results
 from src.errors import LaboratoryError
 from tests.conftest import ROOT, copy_project, small_params
 from tests.test_pipeline import mlflow_runs
@@ -160,7 +160,7 @@ def here(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pools(here):
     """{1: one worker, 2: two workers}; each imports TensorFlow once for all tests."""
-    with search.Pools(1) as one, search.Pools(2) as two:
+    with dispatch.Local(1) as one, dispatch.Local(2) as two:
         yield {1: one, 2: two}
 
 

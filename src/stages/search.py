@@ -4,7 +4,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from src import experiments, params, search, search_figures, search_results, search_tracking, tracking
+from src import dispatch, experiments, params, search, search_figures, search_results, search_tracking, tracking
 from src.errors import command
 from src.wording import number
 
@@ -15,8 +15,8 @@ def main():
     parser.add_argument("search", help="a name under searches: in params.yaml, e.g. mnist_search")
     name = parser.parse_args().search
     settings = params.load()
-    with search.Pools(settings.jobs) as pools:
-        outcome = search.run(name, settings.search(name), pools)
+    with dispatch.chosen(settings) as workers:
+        outcome = search.run(name, settings.search(name), workers)
     new = log(name, outcome, settings.dataset(settings.search(name).dataset))
     best, cost = outcome["trials"][outcome["best"]], outcome["cost"]
     print(f"{name}: {cost['trials']} trials, {cost['epochs']:,} epochs; best {outcome['metric']} {number(best['value'], 4)} at "

@@ -4,7 +4,7 @@ import argparse
 import time
 from pathlib import Path
 
-from src import experiments, params, workers
+from src import dispatch, experiments, params, workers
 from src.errors import command
 
 
@@ -19,11 +19,17 @@ def main():
     Path("models", name).mkdir(parents=True, exist_ok=True)
     removed = experiments.remove_strangers(name, jobs)
     pending = [job for job in jobs if not experiments.is_done(job)]
-    failed = [m for m in workers.train_all(pending, settings.jobs, name) if m["status"] == "failed"] if pending else []
+    failed = train(pending, settings, name) if pending else []
     for manifest in failed:
         print(f"{name}: experiment {manifest['experiment']}, repeat {manifest['repeat']} failed: {manifest['failure']}")
     print(f"{name}: trained {len(pending)} of {len(jobs)}, {len(jobs) - len(pending)} unchanged"
           f"{f', removed {len(removed)}' if removed else ''}, in {time.time() - started:.1f} s")  # fmt: skip
+
+
+def train(jobs, settings, name):
+    """Train the jobs; returns the manifests of those that failed."""
+    with dispatch.chosen(settings) as crew:
+        return [manifest for manifest in workers.train_all(jobs, crew, name) if manifest["status"] == "failed"]
 
 
 if __name__ == "__main__":
