@@ -292,7 +292,7 @@ class Imdb(Source):
     """Keras's imdb.npz; each review becomes a 0/1 vector over the `words` most common words."""
 
     format: Literal["imdb"]
-    files: roles(("reviews",))
+    files: roles(("reviews",), ("word_index",))
     words: Positive = 10_000
 
 
