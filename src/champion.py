@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from src import calibration, experiments, params, results
+from src.datasets.examples import dense
 from src.errors import LaboratoryError
 
 # Validation rows that calibrate: enough to know one number well, and a second of work for a convolutional network.
@@ -66,9 +68,8 @@ def find(name):
 
 def outputs(model, x):
     """Outputs of a Keras model float32 [rows, units], computed in batches. x: array or CSR [rows, ...]."""
-    from src.datasets.examples import dense
-
-    batches = [dense(x[start : start + BATCH]).astype(np.float32) for start in range(0, x.shape[0], BATCH)]
+    starts = tqdm(range(0, x.shape[0], BATCH), "batches", disable=None, leave=False, delay=2)
+    batches = (dense(x[start : start + BATCH]).astype(np.float32) for start in starts)
     return np.concatenate([model(batch, training=False).numpy() for batch in batches])
 
 

@@ -13,6 +13,8 @@ import json
 import shutil
 from pathlib import Path
 
+from tqdm import tqdm
+
 from src import champion, command_line, runtime
 from src.errors import command
 
@@ -35,9 +37,9 @@ def write(found, folder):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     found.model.save(folder / "model.keras")
-    with runtime.silenced_stderr():  # both exporters tell TensorFlow's developers what they do
-        found.model.export(folder / "saved_model", format="tf_saved_model", verbose=False)
-        found.model.export(folder / "model.onnx", format="onnx", verbose=False)
+    for file, form in tqdm({"saved_model": "tf_saved_model", "model.onnx": "onnx"}.items(), disable=None, leave=False):
+        with runtime.silenced_stderr():  # both exporters tell TensorFlow's developers what they do
+            found.model.export(folder / file, format=form, verbose=False)
     (folder / "card.json").write_text(json.dumps(card(found), indent=1) + "\n")
 
 

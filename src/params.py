@@ -546,8 +546,13 @@ def load(path="params.yaml"):
     except FileNotFoundError:
         raise LaboratoryError(f"{path}: not found; run the command in the project's top folder") from None
     except YAMLError as error:
-        raise LaboratoryError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    return validate(raw, str(path))
+        raise LaboratoryError(
+            f"{path}: not valid YAML: {' '.join(str(error).split())}; correct it and run the same command again"
+        ) from None
+    try:
+        return validate(raw, str(path))
+    except LaboratoryError as error:
+        raise LaboratoryError(f"{error}; correct it and run the same command again") from None
 
 
 def validate(raw, file="params.yaml"):

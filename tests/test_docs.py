@@ -11,7 +11,6 @@ import pandas
 import pytest
 import requests
 import yaml
-from PIL import Image
 
 from src import evaluation, params, tracking
 from src.params import Study
@@ -114,9 +113,6 @@ def test_the_tutorial_leads_from_nothing_to_a_notebook_with_the_readers_network(
 def test_the_commands_of_the_how_tos_run(project, tmp_path):
     project.run("dvc repro report@digits")
     project.commit()
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40)).astype(np.uint8)).save(
-        project.folder / "seven.png"
-    )
     output = follow(project, "how-to.md", skip=COMMANDS_OF_README)
     assert "wine: report in" in output and "rates: 4 trials" in output and "exported to exports/digits" in output
     assert re.search(r"digits: \d+ evaluated, [1-9]\d* new in MLflow", output), "logged anew to the server"
