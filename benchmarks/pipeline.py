@@ -1,4 +1,4 @@
-"""What the pipeline itself costs: part of `make bench`, or `python -m benchmarks.pipeline`.
+"""python -m benchmarks.pipeline: what the pipeline itself costs; part of `make bench`.
 
 A copy of the project runs `dvc repro report@digits` for a study of 5, 7, 20 and 80 tiny experiments on the digits, all
 different networks, then once more with nothing to do. Training is the time in which a worker compiles or trains; what is
@@ -19,11 +19,14 @@ from pathlib import Path
 import pandas
 import yaml
 
+from src import command_line
+
 SIZES = (5, 7, 20, 80)
 STAGES = ("download", "preprocess", "split", "train", "evaluate", "report")
 
 
 def main():
+    command_line.parser(__doc__, "python -m benchmarks.pipeline").parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = [measure(Path(folder, str(size)), size) for size in SIZES]
     table = pandas.DataFrame(rows).round(1)

@@ -1,4 +1,4 @@
-"""A grid of 36 networks, 5 epochs each, by the search and by a loop over `model.fit`: `python -m benchmarks.search`.
+"""python -m benchmarks.search: a grid of 36 networks, 5 epochs each, by the search and by a loop over `model.fit`.
 
 Four topologies, three optimizers, three dropout rates on MNIST, batch 64, imports and validation included. Both sides are
 fresh processes and train the same networks on the same rows; the search uses as many workers as there are cores. Writes
@@ -18,6 +18,8 @@ from pathlib import Path
 
 import yaml
 
+from src import command_line
+
 SPACE = {
     "hidden_layers": [[100], [100, 50], [250], [250, 100]],
     "optimizer": ["adam", "rmsprop", {"name": "SGD", "momentum": 0.9}],
@@ -27,7 +29,7 @@ SEARCH = {"title": "benchmark", "dataset": "mnist", "space": SPACE, "sampler": "
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser(__doc__, "python -m benchmarks.search --rows 6400")
     parser.add_argument("--rows", type=int, help="training rows; all 48,000 where not given")
     parser.add_argument("--loop", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

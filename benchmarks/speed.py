@@ -1,4 +1,4 @@
-"""How fast the trainer is: `make bench`, or `python -m benchmarks.speed CASE ...` for some cases.
+"""python -m benchmarks.speed CASE...: how fast the trainer is; `make bench` measures all cases.
 
 Each case is trained by this laboratory and by `keras.Model.fit` with Keras's defaults, on the same backend, rows and
 network, validation included; where scikit-learn's MLPClassifier can do the task, by that too. Every measurement is a process
@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+
+from src import command_line
 
 ROUNDS = 3
 # dataset, overrides of params.yaml's defaults, training rows (0: all), epochs timed by each side, target ratio to fit
@@ -45,7 +47,7 @@ CASES = {
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line.parser(__doc__, 'python -m benchmarks.speed "MNIST, batch 64" "MNIST, batch 1"')
     parser.add_argument("cases", nargs="*", help="names of cases; all where none is given")
     parser.add_argument("--measure", choices=list(SIDES), help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -24,24 +24,26 @@ Question = Literal["how_long", "accuracy", "confusion", "overfitting", "strategy
 
 
 class Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 # ---------------------------------------------------------------- experiments
 
+# A text among a field's annotations says what its validator accepts: docs/params.md is generated from these classes.
+
 
 def keras_object(kind):
     """A field type: a Keras name, or a mapping with `name` and Keras arguments."""
-    return Annotated[Any, AfterValidator(lambda value: named(kind, value))]
+    return Annotated[Any, AfterValidator(lambda value: named(kind, value)), f"Keras {kind}"]
 
 
-def one_or_per_layer(check):
+def one_or_per_layer(check, words):
     """A field type: one value for every hidden layer, or a list with one value (or null) per hidden layer."""
 
     def validate(value):
         return [check(item) for item in value] if isinstance(value, list) else check(value)
 
-    return Annotated[Any, AfterValidator(validate)]
+    return Annotated[Any, AfterValidator(validate), f"{words}; or a list, one a hidden layer"]
 
 
 def optional_keras(kind):
@@ -100,28 +102,45 @@ def check_optimizer(value):
     return optimizer
 
 
+SWITCH = "`true`, `false` or {momentum: number}"
+
+
 class Augmentation(Frozen):
     """Random changes of the training images, drawn anew for each batch. All zero or false: none."""
 
     horizontal_flip: bool = False
+    """half of the images are mirrored, left for right"""
     vertical_flip: bool = False
-    shift: NonNegative = 0  # pixels, up to this many in each direction, whole pixels
-    rotation: NonNegative = 0  # degrees, up to this angle in each direction
-    zoom: Annotated[float, Field(ge=0, lt=1)] = 0  # 0.1: between 0.9 and 1.1 of the size
-    shear: NonNegative = 0  # degrees
+    """half of the images are turned upside down, mirrored"""
+    shift: NonNegative = 0
+    """pixels, up to this many in each direction, whole pixels"""
+    rotation: NonNegative = 0
+    """degrees, up to this angle in each direction"""
+    zoom: Annotated[float, Field(ge=0, lt=1)] = 0
+    """0.1: between 0.9 and 1.1 of the size"""
+    shear: NonNegative = 0
+    """degrees, up to this angle in each direction"""
 
 
 class Convolution(Frozen):
     """A convolution of images, in the words of keras.layers.Conv2D, and what follows it."""
 
     filters: Positive
+    """channels that come out"""
     kernel_size: Positive = 3
+    """side of the square that a filter sees, in pixels"""
     strides: Positive = 1
+    """pixels from one place of the filter to the next"""
     padding: Literal["valid", "same"] = "valid"
-    batch_normalization: Annotated[Any, AfterValidator(check_batch_normalization)] = False
+    """`same`: zeros around the image keep its size"""
+    batch_normalization: Annotated[Any, AfterValidator(check_batch_normalization), SWITCH] = False
+    """before the activation; momentum: of the moving averages, Keras takes 0.99"""
     activation: keras_object("activation") = Field("relu", validate_default=True)
-    pool_size: Positive | None = None  # max pooling after the activation
+    """of the convolution"""
+    pool_size: Positive | None = None
+    """max pooling after the activation, over squares of this side"""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0
+    """fraction of values silenced in training, last of all"""
 
     def size(self, height, width):
         """Height and width of what the convolution and its pooling make of an image."""
@@ -134,11 +153,17 @@ class EarlyStopping(Frozen):
     """The arguments of keras.callbacks.EarlyStopping, with its defaults."""
 
     monitor: Literal["loss", "val_loss", "accuracy", "val_accuracy", "mse", "val_mse"] = "val_loss"
+    """the curve that is watched"""
     min_delta: NonNegative = 0
+    """what counts as better"""
     patience: Annotated[int, Field(ge=0, lt=2**31, strict=True)] = 0
+    """epochs without anything better after which the training stops"""
     mode: Literal["auto", "min", "max"] = "auto"
+    """whether lower or higher is better; `auto`: higher for accuracies"""
     restore_best_weights: bool = False
+    """keep the weights of the best epoch instead of the last one's"""
     start_from_epoch: Annotated[int, Field(ge=0, lt=2**31, strict=True)] = 0
+    """epochs before the watching begins"""
 
 
 class Experiment(Frozen):
@@ -147,22 +172,22 @@ class Experiment(Frozen):
     engine: Literal["keras", "numpy"]
     convolutions: list[Convolution]
     hidden_layers: list[Positive]
-    activation: one_or_per_layer(lambda value: named("activation", value))
-    output_activation: Annotated[Any, AfterValidator(optional_keras("activation"))]
+    activation: one_or_per_layer(lambda value: named("activation", value), "Keras activation")
+    output_activation: Annotated[Any, AfterValidator(optional_keras("activation")), "Keras activation, or `null`"]
     kernel_initializer: keras_object("initializer")
     normalisation: Literal["unit", "standardise", "none"]
     input_noise: Annotated[float, Field(ge=0, le=1)]
-    gaussian_noise: one_or_per_layer(deviation)
-    dropout: one_or_per_layer(rate)
-    batch_normalization: one_or_per_layer(check_batch_normalization)
-    kernel_regularizer: one_or_per_layer(optional_keras("regularizer"))
-    kernel_constraint: one_or_per_layer(optional_keras("constraint"))
+    gaussian_noise: one_or_per_layer(deviation, "number, at least 0, at most 1")
+    dropout: one_or_per_layer(rate, "number, at least 0, below 1")
+    batch_normalization: one_or_per_layer(check_batch_normalization, SWITCH)
+    kernel_regularizer: one_or_per_layer(optional_keras("regularizer"), "Keras regularizer, or `null`")
+    kernel_constraint: one_or_per_layer(optional_keras("constraint"), "Keras constraint, or `null`")
     augmentation: Augmentation | None
-    loss: Annotated[Any, AfterValidator(optional_keras("loss"))]
-    optimizer: Annotated[Any, AfterValidator(check_optimizer)]
-    learning_rate: Annotated[Any, AfterValidator(check_learning_rate)]
+    loss: Annotated[Any, AfterValidator(optional_keras("loss")), "Keras loss, or `null`"]
+    optimizer: Annotated[Any, AfterValidator(check_optimizer), "Keras optimizer"]
+    learning_rate: Annotated[Any, AfterValidator(check_learning_rate), "number, above 0; or Keras schedule, or `null`"]
     weight_decay: NonNegative
-    batch_size: Annotated[Any, BeforeValidator(check_batch_size)]
+    batch_size: Annotated[Any, BeforeValidator(check_batch_size), "whole number, above 0; or `full`"]
     epochs: Positive
     validation_split: Fraction
     training_rows: Positive | None
@@ -210,8 +235,11 @@ class File(Frozen):
     """A file to fetch. With no URL it is the user's own and lies in data/own/<dataset>/."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+    """of the file, in the mirror and on disk"""
     urls: list[str] = []
+    """where it can be fetched, tried in this order"""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """its checksum; needed where there are urls"""
 
     @model_validator(mode="after")
     def downloads_are_checked(self):
@@ -224,13 +252,19 @@ class Source(Frozen):
     """Where examples come from and in which format. Files are named by their role in the format."""
 
     format: str
+    """which decoder reads it"""
     files: dict[str, File] = {}
+    """by their role in the format"""
 
 
 class ScikitLearn(Source):
+    """The small datasets that come with scikit-learn."""
+
     format: Literal["sklearn"]
     name: Literal["digits", "iris", "wine", "breast_cancer", "diabetes"]
+    """which of them"""
     files: dict[str, File] = Field({}, max_length=0)
+    """none"""
 
 
 class Gaps(Source):
@@ -238,11 +272,17 @@ class Gaps(Source):
 
     format: Literal["gaps"]
     rows: Positive = 100
+    """training samples, and as many for the test"""
     training_noise: NonNegative = 0.5
+    """standard deviation of the noise on the training targets"""
     test_noise: NonNegative = 0.1
+    """the same on the test targets"""
     dark_intervals: list[tuple[float, float]] = [(-3.0, -1.0), (1.75, 3.0)]
+    """where no training sample lies"""
     seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)] = 0
+    """of the samples"""
     files: dict[str, File] = Field({}, max_length=0)
+    """none"""
 
 
 def roles(required, optional=()):
@@ -256,10 +296,13 @@ def roles(required, optional=()):
             raise ValueError(f"expected the files {wanted}; received {', '.join(files) or 'none'}")
         return files
 
-    return Annotated[dict[str, File], AfterValidator(validate)]
+    words = ", ".join(f"`{role}`" for role in required) + "".join(f", perhaps `{role}`" for role in optional)
+    return Annotated[dict[str, File], AfterValidator(validate), f"mapping of {words} to [File](#file)"]
 
 
 class Idx(Source):
+    """The files of MNIST: images and labels, gzipped or not."""
+
     format: Literal["idx"]
     files: roles(("train_images", "train_labels"), ("test_images", "test_labels"))
 
@@ -272,37 +315,41 @@ class Npz(Source):
 
 
 class Csv(Source):
-    """Comma-separated numbers with a header; `target` names the column to predict.
-
-    stand_in: generated samples to use, with a note, where the files are nowhere to be found.
-    """
+    """Comma-separated numbers with a header."""
 
     format: Literal["csv"]
     files: roles(("train",), ("test",))
     target: str
+    """the column to predict; text in it names classes"""
     stand_in: Gaps | None = None
+    """generated samples to use, with a note, where the files are nowhere to be found"""
 
 
 class CifarArchive(Source):
+    """The archive of CIFAR-10, the Python version."""
+
     format: Literal["cifar"]
     files: roles(("archive",))
 
 
 class Imdb(Source):
-    """Keras's imdb.npz; each review becomes a 0/1 vector over the `words` most common words."""
+    """Keras's imdb.npz; each review becomes a 0/1 vector over the most common words."""
 
     format: Literal["imdb"]
-    files: roles(("reviews",))
+    files: roles(("reviews",), ("word_index",))
     words: Positive = 10_000
+    """so many of the most common words; rarer ones count as one"""
 
 
 class ImageFolder(Source):
-    """A zip or tar archive with one folder of images per class, resized to `size` = [height, width]."""
+    """A zip or tar archive with one folder of images per class."""
 
     format: Literal["image_folder"]
     files: roles(("train",), ("test",))
     size: tuple[Positive, Positive]
+    """height and width that all images are resized to"""
     mode: Literal["grayscale", "rgb"] = "rgb"
+    """one channel or three"""
 
 
 FORMATS = [kind.model_fields["format"].annotation.__args__[0] for kind in Source.__subclasses__()]
@@ -312,17 +359,29 @@ AnySource = Annotated[
 
 
 class Split(Frozen):
-    test: Literal["official"] | Fraction  # the dataset's own test part, or this fraction of all rows
+    """Which rows develop networks and which test them."""
+
+    test: Literal["official"] | Fraction
+    """the dataset's own test part, or this fraction of all rows"""
     folds: Annotated[int, Field(ge=2, strict=True)] = 5
-    seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)] | None = None  # null: the top-level seed
+    """of the development rows, for cross-validation"""
+    seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)] | None = None
+    """`null`: the top-level seed"""
 
 
 class Dataset(Frozen):
+    """A named source of examples, under `datasets:`."""
+
     title: str
+    """as the report names it"""
     task: Literal["classification", "regression"]
+    """what its targets are"""
     source: AnySource
+    """where it comes from"""
     split: Split
-    classes: list[str] = []  # names in label order; empty: taken from the data
+    """into development and test rows"""
+    classes: list[str] = []
+    """names in label order; empty: taken from the data"""
 
 
 # ---------------------------------------------------------------- studies
@@ -343,18 +402,31 @@ class Claim(Frozen):
     """
 
     source: str
+    """the document"""
     statement: str
+    """what it says, in short"""
     measure: Literal[MEASURES]
+    """what decides it; a mapping under `quoted` gives several"""
     of: Name | None = None
+    """the experiment it is about, or `chosen`"""
     quoted: float | None = None
+    """the number that the document gives"""
     at_least: float | None = None
+    """a bound that the document gives"""
     at_most: float | None = None
+    """a bound that the document gives"""
     highest_first: Annotated[list[Name], Field(min_length=2)] | None = None
+    """experiments in the order claimed"""
     equal: Annotated[list[Name], Field(min_length=2)] | None = None
+    """experiments claimed to do alike"""
     highest: Name | None = None
+    """the experiment claimed to have the highest value"""
     lowest: Name | None = None
+    """the experiment claimed to have the lowest value"""
     among: list[Name] = []
+    """the others; none: all of the study"""
     within: NonNegative | None = None
+    """tolerance; `null`: half a percentage point, or a tenth of the quoted number"""
 
     @model_validator(mode="after")
     def says_one_thing(self):
@@ -378,20 +450,31 @@ class Claim(Frozen):
 
 
 class Study(Frozen):
+    """Experiments on one dataset that answer questions, under `studies:`."""
+
     title: str
+    """of the report"""
     dataset: str
+    """a name under `datasets:`"""
     questions: list[Question]
+    """what the report answers, in this order"""
     claims: list[Claim]
-    notebook: Name  # the experiment that the notebook trains, or `chosen`
+    """statements of documents to be held against the results"""
+    notebook: Name
+    """the experiment that the notebook trains, or `chosen`"""
     defaults: dict[str, Any]
+    """settings that differ from the common defaults"""
     experiments: dict[Name, Experiment] = Field(min_length=1)
+    """by name: the settings in which each differs"""
 
 
 class Workers(Frozen):
     """Where trainings run, see src/dispatch.py. Never changes a result."""
 
     backend: Literal["local", "dask"] = "local"
-    address: str | None = None  # of the scheduler, e.g. tcp://10.0.0.1:8786
+    """processes of this machine, or workers of a Dask scheduler"""
+    address: str | None = None
+    """of the scheduler, e.g. tcp://10.0.0.1:8786"""
 
     @model_validator(mode="after")
     def _a_scheduler_is_somewhere(self):
@@ -401,13 +484,22 @@ class Workers(Frozen):
 
 
 class Params(Frozen):
+    """The whole file."""
+
     seed: Annotated[int, Field(ge=0, lt=2**31, strict=True)]
+    """every random choice follows from it"""
     jobs: Positive | Literal["auto"]
+    """experiments trained side by side; `auto`: one a core"""
     workers: Workers = Workers()
+    """where they are trained"""
     datasets: dict[Name, Dataset]
+    """by name"""
     defaults: dict[str, Any]
+    """every setting of an experiment, with the value it has where nobody says otherwise"""
     studies: dict[Name, Study]
+    """by name"""
     searches: dict[Name, search_params.Search] = {}
+    """by name"""
 
     def study(self, name):
         """A study by name; the name of a search stands for the study of its winner."""
@@ -454,8 +546,13 @@ def load(path="params.yaml"):
     except FileNotFoundError:
         raise LaboratoryError(f"{path}: not found; run the command in the project's top folder") from None
     except YAMLError as error:
-        raise LaboratoryError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    return validate(raw, str(path))
+        raise LaboratoryError(
+            f"{path}: not valid YAML: {' '.join(str(error).split())}; correct it and run the same command again"
+        ) from None
+    try:
+        return validate(raw, str(path))
+    except LaboratoryError as error:
+        raise LaboratoryError(f"{error}; correct it and run the same command again") from None
 
 
 def validate(raw, file="params.yaml"):

@@ -1,6 +1,7 @@
 """Arrays -> matplotlib figures. Every figure has a title, units and a legend, and reads in grey and by the colour-blind."""
 
 from itertools import cycle
+from pathlib import Path
 
 import matplotlib
 
@@ -176,6 +177,50 @@ def structure(layers, title):
         axis.annotate("", (position + 0.62, 0.6), (position + 0.38, 0.6), arrowprops={"arrowstyle": "->"})
     axis.set(xlim=(-0.6, len(layers) - 0.4), ylim=(-0.2, 1), title=title)
     axis.set_axis_off()
+    return figure
+
+
+def predictions(images, answers, title):
+    """One panel an answer of src/predict.py: the image as the network sees it where there is one, and the likeliest classes.
+
+    images: float32 [count, height, width, channels], or None; answers: see predict.answer.
+    """
+    if "prediction" in answers[0]:
+        return predicted_values(answers, title)
+    width = 2 if images is not None else 1
+    columns = min(len(answers), 4)
+    rows = -(-len(answers) // columns)
+    figure, axes = plt.subplots(rows, columns * width, figsize=(2.6 * columns * width, 1.9 * rows + 0.6), layout="constrained",
+                                squeeze=False)  # fmt: skip
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for position, answer in enumerate(answers):
+        *image, bars = axes.flat[width * position : width * (position + 1)]
+        if image:
+            picture = images[position] / max(1, images.max())
+            image[0].imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=1)
+        bars.set_axis_on()
+        bars.barh(
+            [one["class"] for one in answer["top"]], [one["probability"] for one in answer["top"]], color=COLOURS[1]
+        )
+        bars.invert_yaxis()
+        bars.set(xlim=(0, 1))
+        bars.set_title(Path(answer["file"]).name, fontsize=8)
+        bars.tick_params(labelsize=7)
+    figure.supxlabel("probability", fontsize=9)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def predicted_values(answers, title):
+    """Predictions of a regression with their typical error, one row of a table below the other."""
+    figure, axis = plt.subplots(figsize=(7, 0.3 * len(answers) + 1.5), layout="constrained")
+    names = [Path(answer["file"]).name for answer in answers]
+    values, errors = zip(*((answer["prediction"][0], answer["typical_error"][0]) for answer in answers))
+    axis.errorbar(values, names, xerr=errors, fmt="o", color=COLOURS[1], capsize=3, label="prediction ± typical error")
+    axis.invert_yaxis()
+    axis.set(xlabel="prediction", title=title)
+    axis.legend()
     return figure
 
 

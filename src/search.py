@@ -57,7 +57,10 @@ def run(name, search, workers):
     write(folder / "search.json", outcome)
     if outcome["best"] is None:
         reasons = {trial["failure"] for trial in trials if trial["failure"]} or {"the time budget was too short"}
-        raise LaboratoryError(f"search {name}: none of {len(trials)} trials finished: {'; '.join(sorted(reasons))}")
+        raise LaboratoryError(
+            f"search {name}: none of {len(trials)} trials finished: {'; '.join(sorted(reasons))}; "
+            f"change searches.{name} in params.yaml and run the same command again"
+        )
     write_winner(folder / "winner.json", search, trials[outcome["best"]])
     return outcome
 

@@ -13,14 +13,16 @@ ADAPTIVE = ("tpe", "gp")  # each draw looks at the results before it
 
 
 class Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Choices(Frozen):
-    """A setting taken from a list. when: {other key of the space: its value}, the condition for it to be drawn."""
+    """A setting taken from a list; the list alone will do where it has no condition."""
 
     choices: list[Any] = Field(min_length=1)
+    """the values"""
     when: dict[str, Any] = {}
+    """the condition for it to be drawn: {other key of the space: its value}"""
 
     @model_validator(mode="after")
     def choices_differ(self):
@@ -49,10 +51,15 @@ class Range(Frozen):
     """A number between low and high, both included; log: uniform in its logarithm."""
 
     low: float
+    """the smallest value"""
     high: float
+    """the largest value"""
     log: bool = False
+    """uniform in the logarithm"""
     integer: bool = False
+    """whole numbers only"""
     when: dict[str, Any] = {}
+    """the condition for it to be drawn: {other key of the space: its value}"""
 
     @model_validator(mode="after")
     def is_a_range(self):
@@ -86,9 +93,12 @@ def label(choice):
 class Objective(Frozen):
     """What is compared: a validation metric at the last (or kept) epoch or its best, alone or as the mean over k folds."""
 
-    metric: Literal["val_accuracy", "val_loss", "val_mse"] | None = None  # null: val_accuracy, or val_mse
+    metric: Literal["val_accuracy", "val_loss", "val_mse"] | None = None
+    """`null`: `val_accuracy`, or `val_mse` of a regression"""
     folds: Annotated[int, Field(ge=2, strict=True)] | None = None
+    """so many trainings a point, each on the others' rows; `null`: one, on the study's validation rows"""
     epoch: Literal["last", "best"] = "last"
+    """which epoch's value counts; `last`: the one whose weights are kept"""
 
 
 def as_objective(value):
@@ -96,20 +106,32 @@ def as_objective(value):
 
 
 class Search(Frozen):
+    """A space of experiments and how its points are drawn, under `searches:`."""
+
     title: str
+    """of the report"""
     dataset: str
-    defaults: dict[str, Any]  # every setting of an experiment, for the keys that the space leaves alone
+    """a name under `datasets:`"""
+    defaults: dict[str, Any]
+    """settings that differ from the common defaults, for the keys that the space leaves alone"""
     space: dict[str, Choices | Range]
+    """by setting of an experiment, also `optimizer.momentum`"""
     sampler: Literal["grid", "random", "quasi_random", "tpe", "gp"]
+    """how points are drawn"""
     objective: Annotated[Objective, BeforeValidator(as_objective)] = Objective()
-    trials: Positive | None = None  # null: all points of a grid
+    """what is compared; the name of a metric will do"""
+    trials: Positive | None = None
+    """points to draw; `null`: all points of a grid"""
     seed: Seed
+    """of points and trainings; none: the top-level seed"""
     pruner: Literal["none", "median", "halving", "hyperband"] = "none"
-    time_budget: Annotated[float, Field(gt=0)] | None = (
-        None  # seconds of one run of the search; no training starts after
-    )
-    baseline: bool = False  # also draw twice as many points at random, to compare
-    repeats: Positive = 3  # the winner is trained again under so many seeds of its own
+    """which trainings are stopped early"""
+    time_budget: Annotated[float, Field(gt=0)] | None = None
+    """seconds of one run of the search; no training starts after"""
+    baseline: bool = False
+    """also draw twice as many points at random, to compare"""
+    repeats: Positive = 3
+    """the winner is trained again under so many seeds of its own"""
 
     @model_validator(mode="after")
     def conditions_can_hold(self):

@@ -1,12 +1,13 @@
-"""The names and arguments Keras knows, so that params.yaml is checked without importing TensorFlow.
+"""python -m src.vocabulary: write src/vocabulary.json, the names and arguments that the installed Keras knows.
 
-`python -m src.vocabulary` writes vocabulary.json from the installed Keras; a test compares the two.
+With them params.yaml is checked without importing TensorFlow. A test compares the file with Keras.
 """
 
 import inspect
 import json
 from pathlib import Path
 
+from src import command_line
 from src.errors import closest
 
 FILE = Path(__file__).with_name("vocabulary.json")
@@ -202,5 +203,10 @@ def activations(keras):
     }
 
 
-if __name__ == "__main__":
+def main():
+    command_line.parser(__doc__, "python -m src.vocabulary").parse_args()
     FILE.write_text(json.dumps(collect(), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

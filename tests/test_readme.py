@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 
 from src.errors import LaboratoryError
-from src.params import validate
+from src.params import load, validate
 from tests.conftest import ROOT, copy_project, small_params
 
 README = (ROOT / "README.md").read_text()
@@ -57,10 +57,14 @@ def assert_serves(project, command):
         server.wait()
 
 
-def test_the_error_the_readme_shows_is_the_error_people_get(raw_params):
+def test_the_error_the_readme_shows_is_the_error_people_get(raw_params, tmp_path, monkeypatch):
+    import yaml
+
     raw_params["studies"]["digits"]["experiments"]["mine"] = {"optimizer": "adm"}
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw_params))
     with pytest.raises(LaboratoryError) as caught:
-        validate(raw_params)
+        load()
     assert f"error: {caught.value}" in README
 
 

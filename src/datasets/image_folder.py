@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 from src.datasets import archives
 from src.datasets.examples import joined
@@ -42,7 +43,8 @@ def arrays(part, classes, source):
     if unknown:
         raise LaboratoryError(f"class '{sorted(unknown)[0]}' occurs in the test archive only")
     labels = [classes.index(class_of(name)) for name in part]
-    return np.stack([pixels(name, part[name], source) for name in part]), np.array(labels, np.int32)
+    shown = tqdm(part, "images", disable=None, leave=False)
+    return np.stack([pixels(name, part[name], source) for name in shown]), np.array(labels, np.int32)
 
 
 def pixels(name, content, source):

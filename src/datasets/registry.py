@@ -37,5 +37,6 @@ def decode(name, dataset, source, folder):
             found.classes = dataset.classes or found.classes or [str(label) for label in range(int(found.y.max()) + 1)]
         examples.check(found, dataset.task)
     except LaboratoryError as error:
-        raise LaboratoryError(f"dataset {name}: {error}") from None
+        raise LaboratoryError(f"dataset {name}: {error}; replace the file or correct datasets.{name} in params.yaml, then "
+                              f"run `dvc repro preprocess@{name}`") from None  # fmt: skip
     return found

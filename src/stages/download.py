@@ -1,20 +1,17 @@
 """python -m src.stages.download DATASET: bring the dataset's files into data/raw/DATASET, checked."""
 
-import argparse
 import json
 import os
 from pathlib import Path
 
-from src import params
+from src import command_line, params
 from src.datasets import download
 from src.errors import command
 
 
 @command
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset", help="a name under datasets: in params.yaml, e.g. mnist")
-    name = parser.parse_args().dataset
+    name = command_line.name(__doc__, "dataset")
     dataset = params.load().dataset(name)
     raw = Path("data/raw", name)
     source, note = download.fetch(name, dataset, raw, Path("data/own", name), mirror())

@@ -1,6 +1,5 @@
 """python -m src.stages.evaluate STUDY: score every trained experiment on the untouched test rows and log it to MLflow."""
 
-import argparse
 import shutil
 import tempfile
 from functools import partial
@@ -10,16 +9,14 @@ import numpy as np
 import pandas
 from tqdm import tqdm
 
-from src import evaluation, experiments, params, plots, results, runtime, tracking
+from src import command_line, evaluation, experiments, params, plots, results, runtime, tracking
 from src.errors import command
 from src.wording import value
 
 
 @command
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("study", help="a name under studies: in params.yaml, e.g. digits")
-    name = parser.parse_args().study
+    name = command_line.name(__doc__, "study")
     settings = params.load()
     study = settings.study(name)
     runtime.configure(threads=1)

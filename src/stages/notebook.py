@@ -5,7 +5,6 @@ stored: the notebook itself stays plain). A notebook whose code and data are tho
 its words are written anew. Delete the file to run it again.
 """
 
-import argparse
 import sys
 import time
 from importlib.metadata import version
@@ -15,7 +14,7 @@ import nbformat
 import numpy as np
 from tqdm import tqdm
 
-from src import evaluation, params
+from src import command_line, evaluation, params
 from src.errors import command
 from src.report import answers, execution, notebook, tables
 from src.report.gather import gather
@@ -23,9 +22,7 @@ from src.report.gather import gather
 
 @command
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("study", help="a name under studies: in params.yaml, e.g. digits")
-    name = parser.parse_args().study
+    name = command_line.name(__doc__, "study")
     material = gathered(name, params.load())
     built, path = notebook.build(material), Path("reports", name, "notebook.ipynb")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,21 +1,18 @@
 """python -m src.stages.preprocess DATASET: decode data/raw/DATASET into checked arrays in data/processed/DATASET."""
 
-import argparse
 import json
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from src import params
+from src import command_line, params
 from src.datasets import examples, registry
 from src.errors import command
 
 
 @command
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset", help="a name under datasets: in params.yaml, e.g. mnist")
-    name = parser.parse_args().dataset
+    name = command_line.name(__doc__, "dataset")
     dataset = params.load().dataset(name)
     fetched = json.loads(Path("data/raw", name, "source.json").read_text())
     source = TypeAdapter(params.AnySource).validate_python(fetched["source"])

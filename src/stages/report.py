@@ -1,12 +1,11 @@
 """python -m src.stages.report STUDY: write table, answers, scorecard of claims and figures into reports/STUDY."""
 
-import argparse
 import json
 import shutil
 import sys
 from pathlib import Path
 
-from src import claims, params, results
+from src import claims, command_line, params, results
 from src.errors import command
 from src.report import answers, figures, page, tables
 from src.report.gather import gather
@@ -14,9 +13,7 @@ from src.report.gather import gather
 
 @command
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("study", help="a name under studies: in params.yaml, e.g. digits")
-    name = parser.parse_args().study
+    name = command_line.name(__doc__, "study")
     study = params.load().study(name)
     found, card = gather(name, study.dataset)
     insides, summary = results.load_insides(name)

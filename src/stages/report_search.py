@@ -1,11 +1,10 @@
 """python -m src.stages.report_search SEARCH: what a search found, what it cost and what its winner is worth."""
 
-import argparse
 import json
 import shutil
 from pathlib import Path
 
-from src import params, results, search_figures, search_results
+from src import command_line, params, results, search_figures, search_results
 from src.datasets import examples
 from src.errors import command
 from src.report import page
@@ -14,9 +13,7 @@ from src.report import search as findings
 
 @command
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("search", help="a name under searches: in params.yaml, e.g. mnist_search")
-    name = parser.parse_args().search
+    name = command_line.name(__doc__, "search")
     wanted = params.load().search(name)
     card = examples.load_card(Path("data/processed", wanted.dataset))
     write(Path("reports", name), name, wanted, search_results.load(name), results.load(name), card)

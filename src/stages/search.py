@@ -1,19 +1,16 @@
 """python -m src.stages.search SEARCH: train the points of a search that are not trained yet, into models/searches/SEARCH."""
 
-import argparse
 import tempfile
 from pathlib import Path
 
-from src import dispatch, experiments, params, search, search_figures, search_results, search_tracking, tracking
+from src import command_line, dispatch, experiments, params, search, search_figures, search_results, search_tracking, tracking
 from src.errors import command
 from src.wording import number
 
 
 @command
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("search", help="a name under searches: in params.yaml, e.g. mnist_search")
-    name = parser.parse_args().search
+    name = command_line.name(__doc__, "search")
     settings = params.load()
     with dispatch.chosen(settings) as workers:
         outcome = search.run(name, settings.search(name), workers)

@@ -1,20 +1,17 @@
 """python -m src.stages.split DATASET: choose training order, folds and test rows; row numbers go to data/split/DATASET."""
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 
-from src import params
+from src import command_line, params
 from src.datasets import examples, split
 from src.errors import LaboratoryError, command
 
 
 @command
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset", help="a name under datasets: in params.yaml, e.g. mnist")
-    name = parser.parse_args().dataset
+    name = command_line.name(__doc__, "dataset")
     settings = params.load()
     how = settings.dataset(name).split
     seed = settings.seed if how.seed is None else how.seed

@@ -1,18 +1,15 @@
 """python -m src.stages.train STUDY: train every experiment of the study whose fingerprint changed, into models/STUDY."""
 
-import argparse
 import time
 from pathlib import Path
 
-from src import dispatch, experiments, params, workers
+from src import command_line, dispatch, experiments, params, workers
 from src.errors import command
 
 
 @command
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("study", help="a name under studies: in params.yaml, e.g. digits")
-    name = parser.parse_args().study
+    name = command_line.name(__doc__, "study")
     settings = params.load()
     started = time.time()
     jobs = experiments.plan(name, settings.study(name))
