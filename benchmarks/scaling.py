@@ -1,4 +1,4 @@
-"""How far many workers would help: `python -m benchmarks.scaling`.
+"""python -m benchmarks.scaling: how far many workers would help.
 
 Measures on this machine what a training costs beside itself on the workers of a Dask scheduler on loopback, then simulates 1 to
 512 workers with those figures. Writes benchmarks/scaling.md. Only the first table is measured.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src import dispatch
+from src import command_line, dispatch
 
 TRAININGS = 300  # that do nothing, for the cost of dispatching one
 WORKERS, SECONDS = (1, 8, 64, 512), (1, 10, 100)
@@ -23,6 +23,7 @@ NETWORK, DATASET = 117e6, 47e6  # bytes per second of a shared 1 Gbit/s link, by
 
 
 def main():
+    command_line.parser(__doc__, "python -m benchmarks.scaling").parse_args()
     dispatching, starting = measured()
     evaluating = slope(Path("benchmarks/pipeline.md"))
     cells = {(w, t): simulated(w, t, dispatching, starting + DATASET * w / NETWORK) for w in WORKERS for t in SECONDS}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from pydantic import TypeAdapter
 
 from src.datasets import image_folder, imdb
@@ -96,7 +96,7 @@ class Images:
             with Image.open(path) as opened:
                 opened.draft(self.mode, (4 * self.width, 4 * self.height))  # a large JPEG need not be decoded whole
                 image, notes = plain(opened)
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        except Exception as error:  # a damaged image can raise nearly anything
             raise LaboratoryError(
                 f"{path}: not a readable image ({error}); convert it to PNG or leave it out"
             ) from None
@@ -181,14 +181,26 @@ class Texts:
         except (OSError, UnicodeDecodeError) as error:
             raise LaboratoryError(f"{path}: not a readable text ({error}); save it as UTF-8") from None
         if re.fullmatch(r"[\d\s,\[\]]*\d[\d\s,\[\]]*", text):
-            note = "holds numbers only: they were taken as word numbers of keras.datasets.imdb.load_data()"
-            return [Given(str(path), [int(number) - imdb.SHIFT for number in re.findall(r"\d+", text)], (note,))]
-        ranks = [self.ranks.get(word, self.words) for word in re.sub(PUNCTUATION, " ", text.lower()).split()]
+            ranks, notes = self.decoded(map(int, re.findall(r"\d+", text)))
+        else:
+            ranks, notes = self.looked_up(re.sub(PUNCTUATION, " ", text.lower()).split())
         if not ranks:
             raise LaboratoryError(f"{path}: expected a text, received no word; write the review into the file")
-        unknown = sum(rank + imdb.SHIFT >= self.words for rank in ranks) / len(ranks)
-        note = (f"{unknown:.0%} of its words are not among the {self.words:,} known ones",) if unknown > 0.3 else ()
-        return [Given(str(path), ranks, note)]
+        return [Given(str(path), ranks, notes)]
+
+    def decoded(self, numbers):
+        """Ranks of words numbered as keras.datasets.imdb numbers them; 0 and 1 pad and start a review."""
+        found = [min(number - imdb.SHIFT, self.words) if number != imdb.RARE else self.words
+                 for number in numbers if number > imdb.START]  # fmt: skip
+        return found, ("holds numbers only: they were taken as word numbers of keras.datasets.imdb.load_data()",)
+
+    def looked_up(self, words):
+        """Ranks of words, a rare one's for those that the index does not know; and a note where these are many."""
+        found = [self.ranks.get(word, self.words) for word in words]
+        unknown = sum(rank + imdb.SHIFT >= self.words for rank in found) / max(1, len(found))
+        return found, (
+            f"{unknown:.0%} of its words are not among the {self.words:,} known ones",
+        ) if unknown > 0.3 else ()
 
     @cached_property
     def ranks(self):

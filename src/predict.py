@@ -7,6 +7,7 @@ calibrated: temperature scaling, fitted on the validation rows (src/calibration.
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from src.wording import number, percent
 
 PICTURE = Path("predictions.png")
 SHOWN = 24  # examples that fit on the picture
+NOTES = 10  # different notes that fit below the table
 
 
 @command
@@ -77,7 +79,7 @@ def answer(found, batch, x, top):
         ]
     classes = found.data["card"]["classes"]
     probabilities = calibration.probabilities(champion.logits(found.model, x), found.temperature)
-    likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, : max(1, top)]
     return [one | {"top": [{"class": classes[label], "probability": round(float(row[label]), 6)} for label in labels]}
             for one, row, labels in zip(said, probabilities, likeliest)]  # fmt: skip
 
@@ -92,12 +94,15 @@ def as_table(found, answers):
     """A title, one line an example, and what was guessed."""
     basis = f"probabilities at temperature {found.temperature:.2f}" if found.temperature else "± typical error"
     lines = [f"{found.title}; {basis}, from validation rows", "", tables.text([cells(one) for one in answers])]
-    notes = [note for one in answers for note in one["notes"]]
-    for note in dict.fromkeys(notes):
-        first = next(one["file"] for one in answers if note in one["notes"])
-        more = notes.count(note) - 1
-        others = f" and {more:,} other{'s' if more > 1 else ''}" if more else ""
-        lines.append(f"note: {first}{others}: {note}")
+    files = {}
+    for one in answers:
+        for note in one["notes"]:
+            files.setdefault(note, []).append(one["file"])
+    for note, (first, *others) in islice(files.items(), NOTES):
+        also = f" and {len(others):,} other{'s' if len(others) > 1 else ''}" if others else ""
+        lines.append(f"note: {first}{also}: {note}")
+    if len(files) > NOTES:
+        lines.append(f"note: {len(files) - NOTES:,} other notes; --json prints them all")
     return "\n".join(lines)
 
 

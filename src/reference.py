@@ -15,10 +15,11 @@ from pydantic_core import PydanticUndefined
 from ruamel.yaml import YAML
 
 from src import command_line, params, search_params
-from src.vocabulary import VOCABULARY
+from src.vocabulary import LARGEST, VOCABULARY
 
 FILE = Path("docs/params.md")
 SECTIONS = {
+    "Where trainings run": [params.Workers],
     "Datasets": [params.Dataset, params.Split, *params.Source.__subclasses__(), params.File],
     "Experiments": [params.Experiment, params.Convolution, params.Augmentation, params.EarlyStopping],
     "Studies": [params.Study, params.Claim],
@@ -117,9 +118,9 @@ def kind(annotation, metadata=()):
 
 
 def bounds(metadata):
-    """The range that annotations such as Gt(0) allow, in words."""
+    """The range that annotations such as Gt(0) allow, in words; not the largest number that a computer takes."""
     return [f"{words} {value:,}" for item in metadata for name, words in BOUNDS.items()
-            if (value := getattr(item, name, None)) is not None]  # fmt: skip
+            if (value := getattr(item, name, None)) not in (None, 2**31, LARGEST)]  # fmt: skip
 
 
 def names():
