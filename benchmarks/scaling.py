@@ -4,6 +4,7 @@ Measures on this machine what a training costs beside itself on the workers of a
 512 workers with those figures. Writes benchmarks/scaling.md. Only the first table is measured.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -59,7 +60,7 @@ def measured():
         try:
             while not (file.exists() and file.read_text().endswith("}")):
                 time.sleep(0.1)
-            return timed(f"file://{file}")
+            return timed(json.loads(file.read_text())["address"])
         finally:
             worker.kill()
             scheduler.kill()

@@ -102,10 +102,12 @@ class Dask:
             self.client = Client(self.address, timeout=10, set_as_default=False)
         except (OSError, ValueError) as error:
             raise LaboratoryError(f"workers: no Dask scheduler answers at {self.address}: {error}") from None
-        if not self.client.ncores():
+        try:
+            self.client.wait_for_workers(1, timeout=20)
+        except TimeoutError:
             self.client.close()
-            raise LaboratoryError(f"workers: the Dask scheduler at {self.address} has no worker yet; start one in this "
-                                  f"project's folder: {START}")  # fmt: skip
+            raise LaboratoryError(f"workers: the Dask scheduler at {self.address} has no worker; start one in this project's "
+                                  f"folder: {START}") from None  # fmt: skip
         Path("models").mkdir(exist_ok=True)
         self.mark = tempfile.NamedTemporaryFile(dir="models", prefix=".shared-")
         self.executor, self.identity = self.client.get_executor(pure=False), identity()
