@@ -545,7 +545,7 @@ def load(path="params.yaml"):
         raw = YAML(typ="safe").load(Path(path))  # the parser DVC uses: 1e-3 is a number, a key given twice an error
     except FileNotFoundError:
         raise LaboratoryError(f"{path}: not found; run the command in the project's top folder") from None
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError) as error:  # of bytes, dates and depths that are none
         raise LaboratoryError(
             f"{path}: not valid YAML: {' '.join(str(error).split())}; correct it and run the same command again"
         ) from None

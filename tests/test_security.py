@@ -60,6 +60,11 @@ def test_every_package_is_locked_with_hashes_and_installed_by_them():
     assert len(locked) > 100 and all("--hash=sha256:" in rest for _, _, rest in locked)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
-    names = {name.lower().replace("_", "-") for name, _, _ in locked}
-    assert {re.match(r"[A-Za-z0-9_.-]+", entry)[0].lower().replace("_", "-") for entry in wanted} <= names
+    names = {normalised(name) for name, _, _ in locked}
+    assert {normalised(re.match(r"[A-Za-z0-9_.-]+", entry)[0]) for entry in wanted} <= names
     assert "--require-hashes -r requirements.txt" in (ROOT / "Makefile").read_text()
+
+
+def normalised(name):
+    """A package's name as the Python package index compares names."""
+    return re.sub(r"[-_.]+", "-", name).lower()
