@@ -218,8 +218,7 @@ def test_curves_are_chosen_scaled_and_read_off(visit, reports):
     linear = page.evaluate(ticks)
     page.get_by_label("logarithmic scale").check()
     page.wait_for_function(f"{ticks} !== {json.dumps(linear)}")
-    box = page.locator("#curve-chart svg").bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.locator("#curve-chart svg").hover()
     page.wait_for_selector("#vg-tooltip-element.visible")
     assert "wide, validation" in page.locator("#vg-tooltip-element").inner_text()
     assert page.complaints == []
@@ -268,7 +267,7 @@ def test_the_overview_leads_to_every_report_and_says_what_is_missing(visit, repo
     page = visit((reports / "index.html").as_uri())
     assert column(page, "studies-table", "Claims") == ["1 of 1", ""]
     assert "95.50 ± 0.71 % (" in column(page, "studies-table", "Test")[0]
-    assert column(page, "studies-table", "More")[1] == "dvc repro report@digits"
+    assert column(page, "studies-table", "Dataset")[1] == "not made yet: dvc repro report@digits"
     page.get_by_role("link", name="Pets <on> trial").click()
     page.wait_for_selector("#experiments")
     assert page.locator("h1").inner_text() == "Pets <on> trial"

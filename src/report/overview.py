@@ -20,10 +20,11 @@ def save(name, facts):
     (FOLDER / f"{name}.json").write_text(json.dumps(facts, indent=1) + "\n")
 
 
-def load(names):
-    """{name: facts, or None where no report was made} of the studies or searches named."""
-    paths = {name: FOLDER / f"{name}.json" for name in names}
-    return {name: json.loads(path.read_text()) if path.exists() else None for name, path in paths.items()}
+def load(declared):
+    """{name: facts} of the studies or searches; where no report was made, the title alone. declared: those of params.yaml."""
+    paths = {name: FOLDER / f"{name}.json" for name in declared}
+    return {name: json.loads(path.read_text()) if path.exists() else {"title": declared[name].title}
+            for name, path in paths.items()}  # fmt: skip
 
 
 def of_study(title, card, found, scorecard):
@@ -57,7 +58,7 @@ def winner(rows, metric):
 
 
 def html(studies, searches):
-    """The page. studies, searches: {name: facts or None}."""
+    """The page. studies, searches: see `load`."""
     first = {"Validation": "descending", "Test": "descending"}
     return page.html(
         "index.html.j2",
@@ -77,9 +78,9 @@ SEARCH_COLUMNS = ["Dataset", "Winner", "Validation", "Test", "Sampler", "Trials"
 
 def row(name, facts, cells, command):
     """A row of the overview; a report that was never made shows the command that makes it."""
-    if facts is None:
-        return {"name": name, "title": name, "made": False, "cells": [page.cell("")] * 7, "command": command}
-    return {"name": name, "title": facts["title"], "made": True, "cells": cells(facts)}
+    made = "metric" in facts
+    shown = cells(facts) if made else [page.cell(f"not made yet: {command}")] + [page.cell("")] * 6
+    return {"name": name, "title": facts["title"], "made": made, "cells": shown}
 
 
 def study_cells(facts):
@@ -114,7 +115,7 @@ def results(facts):
     texts = {part: measured(*facts[part], facts["metric"]) for part in ("val", "test")}
     if facts["interval"]:
         low, high = facts["interval"]
-        texts["test"] += f" ({percent(low)} to {percent(high)})"
+        texts["test"] += f" ({100 * low:.2f} to {percent(high)})"
     return [page.cell(texts[part], facts[part][0]) for part in ("val", "test")]
 
 

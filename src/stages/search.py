@@ -3,7 +3,17 @@
 import tempfile
 from pathlib import Path
 
-from src import command_line, dispatch, experiments, params, search, search_figures, search_results, search_tracking, tracking
+from src import (
+    command_line,
+    dispatch,
+    experiments,
+    params,
+    search,
+    search_figures,
+    search_results,
+    search_tracking,
+    tracking,
+)
 from src.errors import command
 from src.wording import number
 

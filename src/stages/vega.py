@@ -1,10 +1,10 @@
 """python -m src.stages.vega: the plotting library that the pages share, reports/vega.js, out of its Python package."""
 
-import argparse
 from pathlib import Path
 
 import vl_convert
 
+from src import command_line
 from src.errors import command
 
 # Whose code it is; its licence asks for it.
@@ -15,7 +15,7 @@ Interactive Data Lab and others, https://vega.github.io; bundled by vl-convert {
 
 @command
 def main():
-    argparse.ArgumentParser(description=__doc__).parse_args()
+    command_line.parser(__doc__, "python -m src.stages.vega").parse_args()
     text = NOTICE.format(vega=vl_convert.get_vega_version(), lite=vl_convert.get_vegalite_versions()[-1],
                          embed=vl_convert.get_vega_embed_version(), convert=vl_convert.__version__)  # fmt: skip
     Path("reports").mkdir(exist_ok=True)
