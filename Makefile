@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help environment quickstart repro ui test bench lint lock audit
+.PHONY: help environment quickstart repro ui test browser bench lint lock audit
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +20,7 @@ $(BIN)/.complete: requirements.txt
 
 quickstart: environment repository ## the digits study from start to report; needs no data, under 2 minutes
 	dvc repro --quiet report@digits
+	dvc repro --quiet --single-item site
 	@echo && cat reports/digits/table.txt && echo && echo "Report: $(CURDIR)/reports/digits/index.html"
 
 repro: environment repository ## every study of params.yaml; fetches MNIST, CIFAR-10 and IMDB (or set DATASETS_MIRROR)
@@ -34,6 +35,10 @@ ui: environment ## compare the runs in the MLflow UI on http://127.0.0.1:5000
 
 test: environment ## the whole test suite, two files at a time
 	python -m pytest --numprocesses 2 --dist loadfile
+
+browser: environment ## a Chromium for the tests of the report site and the MLflow UI, where there is none
+	@command -v chromium || command -v google-chrome || { apt-get update --quiet && apt-get install --yes --no-install-recommends chromium; } \
+		|| playwright install chromium
 
 bench: environment ## the trainer's speed against keras.Model.fit and scikit-learn; and what the pipeline costs; about 20 minutes
 	dvc repro --quiet $(addprefix split@,mnist cifar10 imdb gaps)

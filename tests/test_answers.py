@@ -7,7 +7,7 @@ import pandas
 import pytest
 
 from src.evaluation import wilson
-from src.report import answers, figures, page, tables
+from src.report import answers, figures, page, study_page, tables
 
 CONFIGURATION = {
     "hidden_layers": [32],
@@ -184,9 +184,12 @@ def test_the_page_holds_table_answers_claims_and_figures(tmp_path):
     text = page.markdown(study="pets", title="Pets", card=CARD, metric="accuracy", test_count=1000, table=tables.comparison(found.rows, "accuracy"),
                          answers=answers.answer(found, ["accuracy"]), figures=drawn, failures=[], repeated="One seed.",
                          scorecard=tables.scorecard([claim]), verdicts=tables.verdicts([claim]), summary="3 layers")  # fmt: skip
-    html = page.html("Pets", text)
-    assert "2 images differ" in text and "wide *" in text and "<table>" in html
-    assert "1 reproduced of 1 claims" in text and "0.05 ± 0.01" in text and "3 layers" in text
+    html = study_page.html(
+        shown(), "Pets", answers.answer(found, ["accuracy"]), [claim], drawn, "3 layers", "One seed."
+    )
+    assert all(said in text and said in html for said in ("2 images differ", "3 layers", "1 reproduced of 1 claims"))
+    assert "wide *" in text and "wide is better" in html
+    assert "0.05 ± 0.01" in text and "0.05 ± 0.01" in html
     for name, caption in drawn:
         assert (tmp_path / "figures" / name).stat().st_size > 1000 and caption in text and f"figures/{name}" in html
 

@@ -10,7 +10,10 @@ import yaml
 from src import experiments, params
 from tests.conftest import ROOT, small_params
 
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = {
+    name: stage if "do" in stage else {"do": stage}  # a stage of its own, not one for each dataset, study or search
+    for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items()
+}
 
 
 def imports_of(path):
@@ -150,3 +153,11 @@ def test_a_search_never_depends_on_the_test_rows_and_its_winner_on_nothing_else_
 def test_a_search_is_never_restored_without_logging_it_to_mlflow():
     for stage in ("search", "train_winner", "evaluate_winner"):
         assert next(iter(STAGES[stage]["do"]["outs"][0].values()))["persist"] is True
+
+
+def test_the_overview_comes_after_every_report_and_no_report_waits_for_it():
+    """Studies and searches stand in no list: the stage depends on the folder into which all of them write."""
+    (folder,) = [dep for dep in STAGES["site"]["do"]["deps"] if dep.startswith("reports/")]
+    for stage in ("report", "report_search"):
+        outs = [next(iter(out)) for out in STAGES[stage]["do"]["outs"]]
+        assert f"{folder}/${{key}}.json" in outs and "reports/index.html" not in STAGES[stage]["do"]["deps"]

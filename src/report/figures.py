@@ -6,6 +6,7 @@ import numpy as np
 import pandas
 
 from src import evaluation, plots
+from src.report import tables
 from src.wording import value
 
 SAMPLES = 16  # images shown of a dataset
@@ -176,15 +177,9 @@ def curves_table(results):
     for entry in results.summary:
         repeats = [key for key in results.histories if key[0] == entry["experiment"]]
         if repeats:
-            history = thinned(results.histories[repeats[0]])
+            history = tables.thinned(results.histories[repeats[0]])
             parts.append(history.drop(columns="ended").assign(experiment=entry["experiment"]))
     return pandas.concat(parts, ignore_index=True) if parts else pandas.DataFrame({"epoch": [], "experiment": []})
-
-
-def thinned(history, points=200):
-    """At most about `points` epochs of a long training, the last one among them: files in git stay small."""
-    step = -(-len(history) // points)
-    return history[(history["epoch"] % step == 0) | (history["epoch"] == len(history))]
 
 
 def confusion_pairs(results, card):

@@ -1,32 +1,15 @@
-"""Results in words -> report.md and index.html."""
+"""Templates beside this file -> report.md and the pages, which open from disk without a network."""
 
 from pathlib import Path
 
 import jinja2
-from markdown_it import MarkdownIt
 
 TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent), undefined=jinja2.StrictUndefined, autoescape=False
-)
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; }}
-table {{ border-collapse: collapse; display: block; overflow-x: auto; font-size: .9rem; }}
-th, td {{ border-bottom: 1px solid #8886; padding: .3rem .7rem; text-align: left; white-space: nowrap; }}
-img {{ max-width: 100%; height: auto; background: white; }}
-</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
+    loader=jinja2.FileSystemLoader(Path(__file__).parent), undefined=jinja2.StrictUndefined,
+    autoescape=lambda name: name.endswith(".html.j2"),
+)  # fmt: skip
+MLFLOW = "http://127.0.0.1:5000"  # where `mlflow ui` answers
+BEST_FIRST = {"accuracy": "descending", "mse": "ascending"}
 
 
 def markdown(**facts):
@@ -34,6 +17,17 @@ def markdown(**facts):
     return TEMPLATES.get_template("report.md.j2").render(**facts)
 
 
-def html(title, text):
-    """Markdown as one page that opens from disk."""
-    return PAGE.format(title=jinja2.utils.markupsafe.escape(title), body=MarkdownIt().enable("table").render(text))
+def html(template, **facts):
+    """A page from study.html.j2, search.html.j2 or index.html.j2, which say what facts they need."""
+    text = TEMPLATES.get_template(template).render(mlflow=MLFLOW, **facts)
+    return "\n".join(line.rstrip() for line in text.split("\n") if line.strip()) + "\n"
+
+
+def columns(names, first=None, sortable=True):
+    """Headings of a table: [{name, sortable, first}]. first: {name: direction of the first sort}, else ascending."""
+    return [{"name": name, "sortable": sortable, "first": (first or {}).get(name, "ascending")} for name in names]
+
+
+def cell(text, order=None):
+    """A cell: what it shows, and the number it sorts by (None: by its text)."""
+    return {"text": text, "order": order}

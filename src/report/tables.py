@@ -1,5 +1,7 @@
 """Rows of evaluated experiments -> the comparison table and the machine-readable files."""
 
+from collections import Counter
+
 import pandas
 
 from src.wording import number, percent, seconds
@@ -105,7 +107,7 @@ def with_spread(row):
 
 def verdicts(rows):
     """{verdict: how many claims}, the commonest first; {} where there are no claims."""
-    return dict(pandas.Series([row["verdict"] for row in rows], dtype=object).value_counts())
+    return dict(Counter(row["verdict"] for row in rows).most_common())
 
 
 def text(cells):
@@ -124,3 +126,9 @@ def metrics(rows, metric):
     total = sum(row["training_seconds"] for row in rows if row["training_seconds"] is not None)
     found = {f"val_{metric}": chosen[f"val_{metric}"], f"test_{metric}": chosen[f"test_{metric}"]} if chosen else {}
     return found | {"experiments": len({row["experiment"] for row in rows}), "training_seconds": round(total, 2)}
+
+
+def thinned(history, points=200):
+    """At most about `points` epochs of a long training, the last one among them: files in git stay small."""
+    step = -(-len(history) // points)
+    return history[(history["epoch"] % step == 0) | (history["epoch"] == len(history))]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from src import claims, command_line, params, results
 from src.errors import command
-from src.report import answers, figures, page, tables
+from src.report import answers, figures, overview, page, study_page, tables
 from src.report.gather import gather
 
 
@@ -32,17 +32,19 @@ def write(folder, study, shown, summary):
     answered = answers.answer(found, study.questions)
     scorecard = claims.scorecard(study.claims, found)
     repeats = max(entry["repeats"] for entry in found.summary)
+    repeated = f"Mean ± standard deviation over {repeats} seeds." if repeats > 1 else "One seed an experiment."
+    drawn = figures.write(folder / "figures", shown)
     text = page.markdown(
         study=shown.study, title=study.title, card=shown.card, metric=found.metric, test_count=found.test_count,
         answers=answered, table=tables.comparison(found.rows, found.metric), summary=summary,
         scorecard=tables.scorecard(scorecard), verdicts=tables.verdicts(scorecard),
-        figures=figures.write(folder / "figures", shown),
-        failures=[row for row in found.rows if row["status"] == "failed"],
-        repeated=f"Mean ± standard deviation over {repeats} seeds." if repeats > 1 else "One seed an experiment.",
+        figures=drawn, failures=[row for row in found.rows if row["status"] == "failed"], repeated=repeated,
     )  # fmt: skip
     (folder / "report.md").write_text(text)
     (folder / "table.txt").write_text(tables.text(tables.comparison(found.rows, found.metric)) + "\n")
-    (folder / "index.html").write_text(page.html(study.title, text))
+    html = study_page.html(shown, study.title, answered, scorecard, drawn, summary, repeated)
+    (folder / "index.html").write_text(html)
+    overview.save(shown.study, overview.of_study(study.title, shown.card, found, scorecard))
     (folder / "answers.json").write_text(json.dumps(answered, indent=1) + "\n")
     (folder / "metrics.json").write_text(json.dumps(tables.metrics(found.rows, found.metric), indent=1) + "\n")
     tables.claims(scorecard).to_csv(folder / "claims.csv", index=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 from src import command_line, params, results, search_figures, search_results
 from src.datasets import examples
 from src.errors import command
-from src.report import page
+from src.report import overview, search_page
 from src.report import search as findings
 
 
@@ -27,7 +27,8 @@ def write(folder, name, wanted, outcome, rows, card):
     figures = search_figures.write(search_results.folder(name), folder / "figures", name, outcome["metric"])
     text = findings.markdown(name, wanted.title, outcome, rows, card, figures)
     (folder / "report.md").write_text(text)
-    (folder / "index.html").write_text(page.html(wanted.title, text))
+    (folder / "index.html").write_text(search_page.html(name, wanted.title, outcome, rows, card, figures))
+    overview.save(name, overview.of_search(wanted.title, card, outcome, rows))
     (folder / "metrics.json").write_text(json.dumps(findings.metrics(outcome, rows), indent=1) + "\n")
     findings.trials_table(outcome).to_csv(folder / "trials.csv", index=False)
 
