@@ -22,7 +22,7 @@ from src.report import figures, overview, search_page
 from src.report.page import MLFLOW
 from src.stages import report, site, vega
 from tests.conftest import copy_project, small_params
-from tests.test_answers import CARD, INSIDES, results, row
+from tests.test_answers import CARD, INSIDES, regression, results, row
 
 MINUTE = 60_000  # milliseconds; a busy machine draws slowly
 CLAIM = params.Claim(
@@ -135,6 +135,16 @@ def reports(tmp_path_factory):
         patch.setattr("sys.argv", ["stage"])
         write_site()
     return folder / "reports"
+
+
+def test_a_regression_has_a_page_without_confusion_matrices(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = SimpleNamespace(title="A curve", questions=["fit"], claims=[])
+    found = regression()
+    del found.chosen["confusion"]
+    report.write(Path("reports/curve"), study, figures.Shown("curve", found, CARD | {"classes": []}, {}), "")
+    page = Path("reports/curve/index.html").read_text()
+    assert "Validation MSE" in page and "Confusion matrices" not in page
 
 
 PAGES = ["index.html", "pets/index.html", "hunt/index.html"]
