@@ -238,5 +238,9 @@ def crown(client, study, runs, champion):
             raise
     versions = client.search_model_versions(f"name='{study}'")
     same = [version for version in versions if version.run_id == champion]
-    version = same[0] if same else client.create_model_version(study, model_uri, champion)
+    version = (
+        same[0]
+        if same
+        else client.create_model_version(study, model_uri, champion, model_id=model_uri.removeprefix("models:/"))
+    )
     client.set_registered_model_alias(study, "champion", version.version)

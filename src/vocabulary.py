@@ -52,7 +52,7 @@ CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
 LARGEST = 1e30
 SMALLEST = 1e-30
 RANGES = {
-    "momentum": (0, 1), "rho": (0, 1), "beta_1": (0, 1), "beta_2": (0, 1), "ema_momentum": (0, 1),
+    "initial_learning_rate": (0, LARGEST), "momentum": (0, 1), "rho": (0, 1), "beta_1": (0, 1), "beta_2": (0, 1), "ema_momentum": (0, 1),
     "label_smoothing": (0, 1), "l1": (0, LARGEST), "l2": (0, LARGEST), "max_value": (0, LARGEST),
     "weight_decay": (0, LARGEST), "epsilon": (0, LARGEST), "clipnorm": (0, LARGEST), "clipvalue": (0, LARGEST),
     "global_clipnorm": (0, LARGEST), "decay_rate": (0, LARGEST), "decay_steps": (1, LARGEST), "delta": (0, LARGEST),
@@ -145,7 +145,7 @@ def check_number(name, key, value):
     if key in WHOLE and not isinstance(value, int):
         raise ValueError(f"{name}.{key}: expected a whole number, received {value!r}")
     low, high = RANGES.get(key, (-LARGEST, LARGEST))
-    high = min(high, 2**31 - 1) if isinstance(value, int) else high
+    low, high = (max(low, -(2**31)), min(high, 2**31 - 1)) if isinstance(value, int) else (low, high)
     if not low <= value <= high:
         raise ValueError(f"{name}.{key}: expected a number from {low} to {high}, received {value!r}")
 
