@@ -110,17 +110,12 @@ def test_the_tutorial_leads_from_nothing_to_a_notebook_with_the_readers_network(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_the_commands_of_the_how_tos_run(project, tmp_path):
+def test_the_commands_of_the_how_tos_run(project):
     project.run("dvc repro report@digits")
     project.commit()
     output = follow(project, "how-to.md", skip=COMMANDS_OF_README)
-    assert "wine: report in" in output and "rates: 4 trials" in output and "exported to exports/digits" in output
+    assert "wine: report in" in output and "rates: 4 trials" in output
     assert re.search(r"digits: \d+ evaluated, [1-9]\d* new in MLflow", output), "logged anew to the server"
-    project.commit()
-    project.run(f"git clone -q {project.folder} {tmp_path / 'clone'}")
-    clone = type(project)(tmp_path / "clone")
-    clone.run("dvc pull")
-    assert "Running stage" not in clone.run("dvc repro report@digits").stdout
 
 
 @pytest.mark.parametrize("page", ["tutorial.md", "how-to.md"])
