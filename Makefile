@@ -52,4 +52,4 @@ lock: ## renew requirements.txt from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --output-file requirements.txt
 
 audit: ## known vulnerabilities of the locked packages (needs uv and a network)
-	uvx pip-audit --disable-pip --require-hashes --requirement requirements.txt
+	uvx pip-audit==2.10.1 --strict --disable-pip --require-hashes --requirement requirements.txt

@@ -217,6 +217,7 @@ def run(job, on_block=None):
         return write_manifest(
             job, {"status": "failed", "failure": f"{type(error).__name__}: {error}", "fingerprint": ""}
         )
+    require_room(job.folder / "model.weights.h5", 4 * model.count_params() + 100_000)
     model.save_weights(job.folder / "model.weights.h5")
     history = pandas.DataFrame(training.history)
     history.insert(0, "epoch", range(1, len(history) + 1))
@@ -235,6 +236,14 @@ def run(job, on_block=None):
         "compiled_with": training.compiled_with,
         **{name: float(value) for name, value in kept.items()},
     })  # fmt: skip
+
+
+def require_room(path, size):
+    """Write and remove a file of `size` bytes: a full disk raises an OSError here, where HDF5 would end the process."""
+    try:
+        path.write_bytes(bytes(size))
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def load_model(job, manifest):

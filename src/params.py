@@ -205,6 +205,12 @@ class Experiment(Frozen):
                                  f"received a list of {len(value)}")  # fmt: skip
         return self
 
+    @model_validator(mode="after")
+    def identity_is_a_matrix(self):
+        if self.convolutions and self.kernel_initializer["name"] == "Identity":
+            raise ValueError("kernel_initializer: expected another than Identity, which no convolution can begin with")
+        return self
+
     def per_layer(self, key):
         """The value of `key` for each hidden layer, as a list as long as hidden_layers."""
         value = getattr(self, key)

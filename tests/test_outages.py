@@ -142,7 +142,6 @@ def test_training_results_survive_an_unreachable_store_and_are_logged_later(proj
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="h5py reports a full disk as a RuntimeError, which ends in a traceback", strict=False)
 def test_a_full_disk_stops_a_stage_with_one_line_and_what_is_missing_is_done_later(project):
     project.run("dvc repro -q split@digits")
     done = project.run("bash -c 'ulimit -f 4; python -m src.stages.train digits'", check=False)

@@ -82,6 +82,7 @@ def test_overrides_lie_over_study_defaults_over_common_defaults(raw_params):
         ({"early_stopping": {"patience": -1}}, ["mine.early_stopping.patience", "greater than or equal to 0"]),
         ({"early_stopping": {"monitor": "val_los"}}, ["mine.early_stopping.monitor", "'val_loss'"]),
         ({"convolutions": [{"filter": 8}]}, ["mine.convolutions.0.filter", "unknown key", "did you mean 'filters'"]),
+        ({"convolutions": [{"filters": 8}], "kernel_initializer": "identity"}, ["kernel_initializer", "Identity"]),
         ({"convolutions": [{"filters": 8, "activation": "rel"}]}, ["mine.convolutions.0.activation", "'relu'"]),
         ({"repeats": 0}, ["mine.repeats", "greater than 0"]),
         ({"seed": -1}, ["mine.seed", "greater than or equal to 0"]),

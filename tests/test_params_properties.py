@@ -231,9 +231,6 @@ OVERRIDES = st.lists(st.sampled_from([*BASE["defaults"], *KIND, *KIND]), min_siz
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    reason="Keras builds no identity initializer of a convolution, and params.py does not know", strict=True
-)
 def test_what_is_accepted_can_be_trained(tensorflow):
     """One update each, outside the compiled program: the same layers, optimizer and loss."""
     found = Counter()
