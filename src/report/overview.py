@@ -112,10 +112,10 @@ def results(facts):
     """Validation and test result as cells; the test with its interval where it has one."""
     if facts["chosen"] is None:
         return [page.cell(""), page.cell("")]
-    texts = {part: measured(*facts[part], facts["metric"]) for part in ("val", "test")}
+    texts = {part: unbroken(measured(*facts[part], facts["metric"])) for part in ("val", "test")}
     if facts["interval"]:
         low, high = facts["interval"]
-        texts["test"] += f" ({100 * low:.2f} to {percent(high)})"
+        texts["test"] += " " + unbroken(f"({100 * low:.2f} to {percent(high)})")
     return [page.cell(texts[part], facts[part][0]) for part in ("val", "test")]
 
 
@@ -123,3 +123,8 @@ def measured(mean, deviation, metric):
     if metric == "accuracy":
         return f"{100 * mean:.2f} ± {100 * deviation:.2f} %" if deviation is not None else percent(mean)
     return f"MSE {number(mean)}" + (f" ± {number(deviation, 2)}" if deviation is not None else "")
+
+
+def unbroken(text):
+    """The text on one line: its spaces do not break."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")

@@ -114,7 +114,12 @@ def difference(figure, metric):
 
 
 def point_text(point):
-    return ", ".join(f"{key} {label(value)}" for key, value in point.items())
+    return ", ".join(f"{key} {short(value)}" for key, value in point.items())
+
+
+def short(choice):
+    """A value of the space as text; drawn numbers, of 17 digits in trials.csv, with four."""
+    return f"{choice:.4g}" if isinstance(choice, float) else str(label(choice))
 
 
 def space_table(outcome):
@@ -125,7 +130,7 @@ def space_table(outcome):
             "Key": key,
             "Values": values_text(dimension),
             "Condition": ", ".join(f"{other} is {label(value)}" for other, value in dimension["when"].items()),
-            "Best": str(label(best[key])) if key in best else "",
+            "Best": short(best[key]) if key in best else "",
             "Border": outcome["borders"].get(key, ""),
         }
         for key, dimension in outcome["search"]["space"].items()
@@ -158,11 +163,7 @@ def trial_cells(outcome):
     hidden = ["deviation", "failure"]
     rows = []
     for entry in table.to_dict("records"):
-        cells = {
-            key: f"{cell:.4g}" if isinstance(cell, float) else str(cell)
-            for key, cell in entry.items()
-            if key not in hidden
-        }
+        cells = {key: short(cell) for key, cell in entry.items() if key not in hidden}
         deviation = f" ± {show(entry['deviation'], metric)}" if pandas.notna(entry["deviation"]) else ""
         cells[metric] = show(entry[metric], metric) + deviation if pandas.notna(entry[metric]) else ""
         rows.append(cells | {"seconds": f"{entry['seconds']:.1f}"})
