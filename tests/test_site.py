@@ -276,7 +276,7 @@ def test_a_search_shows_the_effect_of_the_key_that_is_chosen(visit, reports):
 def test_the_overview_leads_to_every_report_and_says_what_is_missing(visit, reports):
     page = visit((reports / "index.html").as_uri())
     assert column(page, "studies-table", "Claims") == ["1 of 1", ""]
-    assert "95.50 ± 0.71 % (" in column(page, "studies-table", "Test")[0]
+    assert "95.50 ± 0.71 % (" in column(page, "studies-table", "Test")[0].replace("\N{NO-BREAK SPACE}", " ")
     assert column(page, "studies-table", "Dataset")[1] == "not made yet: dvc repro report@digits"
     page.get_by_role("link", name="Pets <on> trial").click()
     page.wait_for_selector("#experiments")
