@@ -88,15 +88,26 @@ def training_part(experiment, data):
     return slice(held_out, experiment.training_rows and held_out + experiment.training_rows)
 
 
-def multiply_adds(card, experiment):
-    """Multiplications and additions of one example on its way forward, without building the network."""
-    shape, total = list(card["shape"]), 0
+def layer_costs(card, experiment):
+    """(weights, multiplications and additions of one example on its way forward) of each layer, without building the network."""
+    shape = list(card["shape"])
     for convolution in experiment.convolutions:
-        before = convolution.model_copy(update={"pool_size": None}).size(*shape[:2])
-        total += math.prod(before) * convolution.filters * convolution.kernel_size**2 * shape[2]
+        height, width = convolution.model_copy(update={"pool_size": None}).size(*shape[:2])
+        inputs = convolution.kernel_size**2 * shape[2]
+        yield convolution.filters * (inputs + 1), convolution.filters * inputs * height * width
         shape = [*convolution.size(*shape[:2]), convolution.filters]
     widths = [math.prod(shape), *experiment.hidden_layers, max(1, len(card["classes"]))]
-    return total + sum((inputs + 1) * units for inputs, units in zip(widths, widths[1:]))
+    for inputs, units in zip(widths, widths[1:]):
+        yield (inputs + 1) * units, (inputs + 1) * units
+
+
+def multiply_adds(card, experiment):
+    return sum(operations for _, operations in layer_costs(card, experiment))
+
+
+def weights(card, experiment):
+    """Those of batch normalisation aside."""
+    return sum(count for count, _ in layer_costs(card, experiment))
 
 
 def check_fits(place, experiment, card):
@@ -120,16 +131,6 @@ def check_fits(place, experiment, card):
     if weights(card, experiment) > LARGEST_NETWORK:
         raise LaboratoryError(f"params.yaml: {place}.hidden_layers: expected a network of at most {LARGEST_NETWORK:,} weights, "
                               f"received one of {weights(card, experiment):,}")  # fmt: skip
-
-
-def weights(card, experiment):
-    """How many weights the network has, those of batch normalisation aside, without building it."""
-    shape, total = list(card["shape"]), 0
-    for convolution in experiment.convolutions:
-        total += convolution.filters * (convolution.kernel_size**2 * shape[2] + 1)
-        shape = [*convolution.size(*shape[:2]), convolution.filters]
-    widths = [math.prod(shape), *experiment.hidden_layers, max(1, len(card["classes"]))]
-    return total + sum((inputs + 1) * units for inputs, units in zip(widths, widths[1:]))
 
 
 def fingerprint(experiment, digest, threads):

@@ -110,7 +110,7 @@ def regression_fit(samples, prediction, dark, title):
     return figure
 
 
-def curves_of_each(histories, metric, title):
+def curves_of_each(histories, title):
     """Training and validation loss of each experiment in a panel of its own. histories: {experiment: table of curves}."""
     columns = min(5, len(histories))
     rows = -(-len(histories) // columns)

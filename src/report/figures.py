@@ -49,7 +49,7 @@ def of_all(shown):
             "commonest have a scale of their own and are left out on the left.",
         ),
         "curves_of_each": (
-            plots.curves_of_each(histories, results.metric, f"{study}: loss of each experiment"),
+            plots.curves_of_each(histories, f"{study}: loss of each experiment"),
             "Training and validation loss of each experiment (first seed each): where they part, it over-fits.",
         ),
         "training_times": (
