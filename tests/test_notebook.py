@@ -1,6 +1,7 @@
 """The notebook to hand in: its source is the experiment, in Keras's words; run by itself it gives the reported accuracy."""
 
 import ast
+import io
 import json
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tqdm import tqdm
 
 from src import params
 from src.errors import LaboratoryError
@@ -511,9 +513,18 @@ def test_known_messages_of_tensorflow_are_dropped_and_others_kept():
 def test_the_hidden_first_source_is_run_and_leaves_no_trace(tmp_path):
     cells = [nbformat.v4.new_code_cell("print(fetch())"), nbformat.v4.new_markdown_cell("the end")]
     built = nbformat.v4.new_notebook(cells=cells)
-    execution.execute(built, "def fetch(): return 0.25", tmp_path, list)
+    execution.execute(built, "def fetch(): return 0.25", tmp_path, tqdm(disable=True))
     assert [cell.source for cell in built.cells] == ["print(fetch())", "the end"]
     assert built.cells[0].execution_count == 1 and execution.score_of(built) == 0.25
+
+
+def test_the_bar_shows_the_epoch_of_the_running_cell_and_counts_cells(tmp_path):
+    built = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell('print("Epoch 3/40")'), nbformat.v4.new_code_cell("1")]
+    )
+    with tqdm(file=io.StringIO(), mininterval=0) as bar:
+        execution.execute(built, "", tmp_path, bar)
+    assert (bar.n, bar.total) == (2, 2) and "Epoch 3/40" in bar.fp.getvalue()
 
 
 def test_the_kernel_is_that_of_this_interpreter_whatever_is_installed_for_the_user(tmp_path, monkeypatch):
@@ -524,7 +535,7 @@ def test_the_kernel_is_that_of_this_interpreter_whatever_is_installed_for_the_us
     )
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     built = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import sys\nprint(sys.executable)")])
-    execution.execute(built, "", tmp_path, list)
+    execution.execute(built, "", tmp_path, tqdm(disable=True))
     assert built.cells[0].outputs[0].text.strip() == sys.executable
 
 

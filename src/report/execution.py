@@ -33,6 +33,7 @@ ARRAYS = {
 NOISE = re.compile(r"^(WARNING: All log messages before absl|[IWE]\d{4} |\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+: [IWE] |"
                    r"To enable the following instructions: )")  # fmt: skip
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal; model.summary() writes them
+EPOCH = re.compile(r"Epoch \d+/\d+")  # what keras.Model.fit prints
 TIMEOUT = 6 * 3600  # seconds a cell; a network of many epochs takes its time
 OUTPUT_TIMEOUT = 300  # seconds between a cell's end and its last output; nbclient's 4 lose outputs on a busy machine
 
@@ -46,26 +47,41 @@ def prelude(card, source_format):
     return FROM_DISK.format(name=name, x=x, y=y, test_rows=card["official_test_rows"])
 
 
-def execute(notebook, hidden, folder, progress):
+class Client(NotebookClient):
+    """Shows the epoch that the running cell prints behind the progress bar `bar`: a training is a single cell."""
+
+    bar = None
+
+    def process_message(self, message, cell, cell_index):
+        if message["msg_type"] == "stream" and (epochs := EPOCH.findall(message["content"]["text"])):
+            self.bar.set_postfix_str(epochs[-1])
+        return super().process_message(message, cell, cell_index)
+
+
+def execute(notebook, hidden, folder, bar):
     """Run all cells in `folder`; outputs go into the notebook.
 
-    hidden: source run before the first cell; progress: wraps the code cells, e.g. in a bar. Raises
-    nbclient's CellExecutionError where a cell fails.
+    hidden: source run before the first cell; bar: a tqdm, moved on by each code cell. Raises nbclient's
+    CellExecutionError where a cell fails.
     """
     # Only ipykernel's own kernel, that of sys.executable: a `python3` installed for the user may be any other.
     manager = KernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
-    client = NotebookClient(
+    client = Client(
         notebook, km=manager, timeout=TIMEOUT, iopub_timeout=OUTPUT_TIMEOUT, raise_on_iopub_timeout=True,
         record_timing=False, coalesce_streams=True, resources={"metadata": {"path": str(folder)}},
     )  # fmt: skip
     client.reset_execution_trackers()
+    client.bar = bar
+    bar.reset(total=len(code_cells(notebook)))
     notebook.cells.insert(0, v4.new_code_cell(hidden))  # nbclient runs only what stands in the notebook
     # A cell's own errors come as outputs; what the process itself writes there is TensorFlow's and the kernel's log.
     with client.setup_kernel(env=environment(), stderr=subprocess.DEVNULL):
         client.execute_cell(notebook.cells[0], 0, store_history=False)
-        for index, cell in progress([pair for pair in enumerate(notebook.cells) if pair[1].cell_type == "code"][1:]):
-            client.execute_cell(cell, index)
-            cell.outputs = [output for output in map(cleaned, cell.outputs) if output]
+        for index, cell in enumerate(notebook.cells[1:], 1):
+            if cell.cell_type == "code":
+                client.execute_cell(cell, index)
+                cell.outputs = [output for output in map(cleaned, cell.outputs) if output]
+                bar.update()
     notebook.cells.pop(0)
 
 

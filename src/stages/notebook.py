@@ -69,7 +69,8 @@ def run(built, path, material):
         f"{name}: running the notebook: {chosen['experiment']}, {chosen['configuration']['epochs']} epochs", flush=True
     )
     hidden = execution.prelude(material.card, material.dataset.source.format)
-    execution.execute(built, hidden, folder, lambda cells: tqdm(cells, f"{name}: cells", disable=None, leave=False))
+    with tqdm(desc=f"{name}: cells", total=0, disable=None, leave=False) as bar:
+        execution.execute(built, hidden, folder, bar)
     print(f"{name}: the notebook ran for {time.time() - started:.0f} s")
 
 
