@@ -8,12 +8,15 @@ import hashlib
 import json
 import logging
 import os
+import re
+import socket
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines and a request for each run
 
 import mlflow
 from filelock import FileLock
@@ -23,6 +26,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from mlflow.utils.credentials import read_mlflow_creds
 from sqlalchemy.exc import SQLAlchemyError
 
 from src.errors import LaboratoryError
@@ -62,15 +66,40 @@ def store(study):
         with FileLock(root() / ".mlflow.lock"):
             create_at_once(uri)
             client = mlflow.MlflowClient()
-            found = client.get_experiment_by_name(study)
-            if found and found.lifecycle_stage == "deleted":
-                client.restore_experiment(found.experiment_id)
-            artifacts = (root() / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
-            yield client, found.experiment_id if found else client.create_experiment(study, artifacts, tags=KIND)
+            yield client, experiment(client, owned(study))
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = str(error).splitlines()[0][:300]
-        raise LaboratoryError(f"MLflow store {uri}: {reason}. All results are on disk; once the store can be reached and written, "
+        where = re.sub("//[^/@]*@", "//", f"{uri}: {str(error).splitlines()[0][:300]}")  # without a password
+        raise LaboratoryError(f"MLflow store {where}. All results are on disk; once the store can be reached and written, "
                               "run the same command again and what is missing is logged") from error  # fmt: skip
+
+
+def owned(study):
+    """Name of a study's experiment and registered model: on a server with accounts, which permits by experiment, ACCOUNT-STUDY."""
+    account = read_mlflow_creds().username if store_uri().startswith("http") else None
+    return f"{account}-{study}" if account else study
+
+
+def experiment(client, name):
+    """Id of the experiment of that name, which is made or restored where needed."""
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        artifacts = (root() / "mlartifacts").as_uri() if store_uri().startswith("sqlite:") else None
+        with suppress_existing():  # somebody in another folder may be faster
+            return client.create_experiment(name, artifacts, tags=KIND)
+        found = client.get_experiment_by_name(name)
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return found.experiment_id
+
+
+@contextmanager
+def suppress_existing():
+    """Go on where MLflow says that what is to be made is there already."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def create_at_once(uri):
@@ -95,19 +124,31 @@ def identity(row):
 
 
 def known_runs(client, experiment_id, wanted):
-    """{identity: run} of the complete runs; those of `wanted` that a killed process left half-written are deleted."""
+    """{identity: run} of the complete runs. Deletes those of `wanted` that a process killed in this folder left half-written,
+    and all but one where several folders logged the same result at once: they agree on the one, whoever looks last.
+    """
     runs, token = [], None
     while token != "":
         page = client.search_runs([experiment_id], max_results=1000, page_token=token)
         runs, token = [*runs, *page], page.token or ""
-    for run in runs:
-        if run.info.status == "RUNNING" and run.data.tags.get("identity") in wanted:
+    known = {}
+    for run in sorted(runs, key=lambda run: run.info.run_id):
+        same, complete = run.data.tags.get("identity"), run.info.status != "RUNNING"
+        abandoned = not complete and run.data.tags.get("writer", writer()) == writer()
+        if same in wanted and (abandoned or complete and same in known):
             client.delete_run(run.info.run_id)
-    return {run.data.tags.get("identity"): run for run in runs if run.info.status != "RUNNING"}
+        elif complete:
+            known.setdefault(same, run)
+    return known
+
+
+def writer():
+    """This folder of this machine, without naming it: the runs that are half-written elsewhere are none of its business."""
+    return hashlib.sha256(f"{socket.gethostname()} {root()}".encode()).hexdigest()[:16]
 
 
 def context_of(study, command, source, card, digest):
-    """What the runs of a study share: its name, the command that made them, card, origin and digest of the data, parent."""
+    """What the runs of a study share: its name, the command that made them, card, origin and digest of the data, parent, commit."""
     urls = [url for file in source.files.values() for url in file.urls]
     return {
         "study": study,
@@ -116,6 +157,7 @@ def context_of(study, command, source, card, digest):
         "url": next(iter(urls), None),
         "digest": digest,
         "parent": parent_run(),
+        "commit": git_commit(),
     }
 
 
@@ -130,10 +172,8 @@ def log_run(client, experiment_id, row, history, context, attach):
         started -= int(1000 * (history["ended"].iloc[1] - history["ended"].iloc[0]))
     run = client.create_run(experiment_id, started, tags(row, context), f"{row['experiment']}-{row['repeat']}")
     run_id = run.info.run_id
-    client.log_batch(run_id, params=[Param(key, text) for key, text in parameters(row).items()])
-    metrics = [*curve_points(history), *summary(row, history)]
-    for first in range(0, len(metrics), 1000):
-        client.log_batch(run_id, metrics=metrics[first : first + 1000])
+    settings = [Param(key, text) for key, text in parameters(row).items()]
+    client.log_batch(run_id, metrics=[*curve_points(history), *summary(row, history)], params=settings)
     log_dataset(client, run_id, context)
     attach(run_id)
     status = RunStatus.FINISHED if row["status"] == "finished" else RunStatus.FAILED
@@ -151,11 +191,12 @@ def tags(row, context):
         "repeat": str(row["repeat"]),
         "fingerprint": row["fingerprint"],
         "identity": identity(row),
+        "writer": writer(),
         "failure": row["failure"],
         "dvc.experiment": os.environ.get("DVC_EXP_NAME"),
         "mlflow.source.name": context["command"],
         "mlflow.source.type": "PROJECT",
-        "mlflow.source.git.commit": git_commit(),
+        "mlflow.source.git.commit": context["commit"],
         "mlflow.parentRunId": context["parent"],
     }
     return {key: text for key, text in found.items() if text}
@@ -224,23 +265,19 @@ def log_model(client, run_id, model, x, predictions):
 def crown(client, study, runs, champion):
     """Mark the run that validation chose, and give its model the alias `champion` in the registry.
 
-    runs: ids of the study's current runs; champion: one of them. Does nothing that is done already.
+    runs: the study's current runs; champion: one of them. Does nothing that is done already.
     """
-    for run_id in runs:
-        chosen = "true" if run_id == champion else "false"
-        if client.get_run(run_id).data.tags.get("chosen") != chosen:
-            client.set_tag(run_id, "chosen", chosen)
-    model_uri = client.get_run(champion).data.tags["model_uri"]
-    try:
-        client.create_registered_model(study)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    versions = client.search_model_versions(f"name='{study}'")
-    same = [version for version in versions if version.run_id == champion]
+    for run in runs:
+        chosen = "true" if run is champion else "false"
+        if run.data.tags.get("chosen") != chosen:
+            client.set_tag(run.info.run_id, "chosen", chosen)
+    name, run_id, model_uri = owned(study), champion.info.run_id, champion.data.tags["model_uri"]
+    with suppress_existing():
+        client.create_registered_model(name)
+    same = [version for version in client.search_model_versions(f"name='{name}'") if version.run_id == run_id]
     version = (
         same[0]
         if same
-        else client.create_model_version(study, model_uri, champion, model_id=model_uri.removeprefix("models:/"))
+        else client.create_model_version(name, model_uri, run_id, model_id=model_uri.removeprefix("models:/"))
     )
-    client.set_registered_model_alias(study, "champion", version.version)
+    client.set_registered_model_alias(name, "champion", version.version)

@@ -19,6 +19,7 @@ CONTEXT = {
     "url": None,
     "digest": "d" * 64,
     "parent": None,
+    "commit": None,
 }
 
 
@@ -81,6 +82,21 @@ def test_what_a_killed_process_left_half_written_is_logged_anew(here):
     assert [run.info.status for run in runs()[1]] == ["FINISHED"]
 
 
+def test_folders_that_log_the_same_result_at_once_leave_each_other_alone_and_agree_on_one_run(here, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{here / 'shared.db'}")
+    (here / "elsewhere").mkdir()
+
+    def meanwhile(run_id):
+        with monkeypatch.context() as patch:
+            patch.setenv("DVC_ROOT", str(here / "elsewhere"))
+            assert log([row("wide", 1, 0.95, 0.96)]) == 1
+
+    assert log([row("wide", 1, 0.95, 0.96)], attach=meanwhile) == 1
+    assert {run.info.status for run in runs()[1]} == {"FINISHED"}
+    assert log([row("wide", 1, 0.95, 0.96)]) == 0
+    assert [run.info.status for run in runs()[1]] == ["FINISHED"]
+
+
 def test_a_failed_training_is_a_failed_run_that_says_why(here):
     log([row("broken", 1, 0.1, 0.1, status="failed")])
     assert runs()[1][0].info.status == "FAILED" and runs()[1][0].data.tags["failure"] == "the loss was nan"
@@ -103,16 +119,17 @@ def test_the_store_lies_in_the_parent_project_when_dvc_runs_a_copy(here, monkeyp
 
 def test_the_tracking_uri_variable_is_honoured(here, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{here / 'elsewhere.db'}")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "anna")  # of a server: a file has no accounts
     log([row("wide", 1, 0.95, 0.96)])
-    assert (here / "elsewhere.db").exists() and not (here / "mlflow.db").exists()
+    assert runs("pets")[1] and (here / "elsewhere.db").exists() and not (here / "mlflow.db").exists()
 
 
 def test_an_unreachable_store_is_one_line_that_says_what_to_do(here, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://anna:secret@127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(LaboratoryError) as caught:
         log([row("wide", 1, 0.95, 0.96)])
-    assert "http://127.0.0.1:9" in str(caught.value) and "run the same command again" in str(caught.value)
+    assert "secret" not in str(caught.value) and "http://127.0.0.1:9" in str(caught.value) and "run the same command again" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -153,17 +170,17 @@ def test_the_chosen_model_is_registered_once_and_loads_as_champion(tensorflow, h
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, activation="softmax")])
     x = np.ones((3, 4), np.float32)
     outputs = model(x).numpy()
-    ids = {}
     with tracking.store("pets") as (client, experiment_id):
         for repeat in (1, 2):
-            ids[repeat] = tracking.log_run(
+            tracking.log_run(
                 client, experiment_id, row("wide", repeat, 0.95, 0.96), history(), CONTEXT,
                 lambda run_id: tracking.log_model(client, run_id, model, x, outputs))  # fmt: skip
         for champion in (1, 1, 2, 1):
-            tracking.crown(client, "pets", list(ids.values()), ids[champion])
+            found = {run.data.tags["repeat"]: run for run in tracking.known_runs(client, experiment_id, set()).values()}
+            tracking.crown(client, "pets", list(found.values()), found[str(champion)])
         assert len(client.search_model_versions("name='pets'")) == 2, "one version a model, however often it is chosen"
-        assert client.get_model_version_by_alias("pets", "champion").run_id == ids[1]
-    assert {run.info.run_id: run.data.tags["chosen"] for run in runs()[1]} == {ids[1]: "true", ids[2]: "false"}
+        assert client.get_model_version_by_alias("pets", "champion").run_id == found["1"].info.run_id
+    assert {run.data.tags["repeat"]: run.data.tags["chosen"] for run in runs()[1]} == {"1": "true", "2": "false"}
     assert all(run.info.status == "FINISHED" and run.info.end_time == 1_700_000_004_000 for run in runs()[1])
     loaded = mlflow.keras.load_model("models:/pets@champion")
     np.testing.assert_array_equal(loaded(x).numpy(), outputs)

@@ -82,22 +82,21 @@ def log(name, command, dataset, scored, chosen, x):
     data = experiments.development(next(iter(scored)).dataset)
     context = tracking.context_of(name, command, dataset.source, data["card"], experiments.data_digest(data))
     with tracking.store(name) as (client, experiment_id):
-        wanted = {tracking.identity(row) for row, _ in scored.values()}
-        known, runs, new = tracking.known_runs(client, experiment_id, wanted), {}, 0
-        for job, (row, outputs) in progress(scored.items(), f"{name}: logging to MLflow"):
-            identity = tracking.identity(row)
-            if identity in known:
-                runs[job] = known[identity].info.run_id
-                continue
+        identities = {job: tracking.identity(row) for job, (row, _) in scored.items()}
+        known = tracking.known_runs(client, experiment_id, set(identities.values()))
+        missing = [job for job in scored if identities[job] not in known]
+        for job in progress(missing, f"{name}: logging to MLflow"):
+            row, outputs = scored[job]
             path = Path(job.folder, "history.csv")
             history = pandas.read_csv(path) if path.exists() else pandas.DataFrame({"epoch": [], "ended": []})
             add = partial(attach, client, job, row, outputs, x)
-            runs[job] = tracking.log_run(client, experiment_id, row, history, context, add)
-            new += 1
+            tracking.log_run(client, experiment_id, row, history, context, add)
+        if missing:
+            known = tracking.known_runs(client, experiment_id, set(identities.values()))
         if chosen:
-            champion = next(run_id for job, run_id in runs.items() if scored[job][0] is chosen)
-            tracking.crown(client, name, list(runs.values()), champion)
-    return new
+            runs = [known[same] for same in identities.values()]
+            tracking.crown(client, name, runs, known[tracking.identity(chosen)])
+    return len(missing)
 
 
 def attach(client, job, row, outputs, x, run_id):
