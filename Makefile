@@ -5,7 +5,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help environment quickstart repro ui test browser bench lint lock audit
+.PHONY: help environment quickstart repro ui test browser postgresql bench lint lock audit
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test: environment ## the whole test suite, two files at a time
 browser: environment ## a Chromium for the tests of the report site and the MLflow UI, where there is none
 	@command -v chromium || command -v google-chrome || { apt-get update --quiet && apt-get install --yes --no-install-recommends chromium; } \
 		|| playwright install chromium
+
+postgresql: ## PostgreSQL for the tests of the tracking server, where there is none
+	@command -v initdb || ls /usr/lib/postgresql/*/bin/initdb || { apt-get update --quiet && apt-get install --yes --no-install-recommends postgresql; }
 
 bench: environment ## the trainer's speed against keras.Model.fit and scikit-learn; and what the pipeline costs; about 20 minutes
 	dvc repro --quiet $(addprefix split@,mnist cifar10 imdb gaps)

@@ -66,7 +66,9 @@ def store(study):
         with FileLock(root() / ".mlflow.lock"):
             create_at_once(uri)
             client = mlflow.MlflowClient()
-            yield client, experiment(client, owned(study))
+            experiment_id = experiment(client, owned(study))
+            mlflow.set_experiment(experiment_id=experiment_id)  # where Model.log, whatever its run, makes its model
+            yield client, experiment_id
     except (MlflowException, SQLAlchemyError, OSError) as error:
         where = re.sub("//[^/@]*@", "//", f"{uri}: {str(error).splitlines()[0][:300]}")  # without a password
         raise LaboratoryError(f"MLflow store {where}. All results are on disk; once the store can be reached and written, "

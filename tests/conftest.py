@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from benchmarks import servers
+
 ROOT = Path(__file__).resolve().parent.parent
 MIRROR = ROOT.parent / "shared" / "datasets"
 BIN = Path(sys.executable).parent
@@ -118,3 +120,13 @@ def mirror():
     if not MIRROR.is_dir():
         pytest.skip(f"the real datasets are not at {MIRROR.name}/ beside the project")
     return MIRROR
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """A PostgreSQL cluster on loopback: the variables that lead its programs and MLflow there."""
+    if servers.postgresql_program("initdb") is None:
+        missing = "no PostgreSQL: `make postgresql` installs Debian's"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    with servers.postgresql() as variables:
+        yield variables

@@ -129,7 +129,11 @@ def test_an_unreachable_store_is_one_line_that_says_what_to_do(here, monkeypatch
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(LaboratoryError) as caught:
         log([row("wide", 1, 0.95, 0.96)])
-    assert "secret" not in str(caught.value) and "http://127.0.0.1:9" in str(caught.value) and "run the same command again" in str(caught.value)
+    assert (
+        "secret" not in str(caught.value)
+        and "http://127.0.0.1:9" in str(caught.value)
+        and "run the same command again" in str(caught.value)
+    )
     assert "\n" not in str(caught.value)
 
 
@@ -179,6 +183,8 @@ def test_the_chosen_model_is_registered_once_and_loads_as_champion(tensorflow, h
             found = {run.data.tags["repeat"]: run for run in tracking.known_runs(client, experiment_id, set()).values()}
             tracking.crown(client, "pets", list(found.values()), found[str(champion)])
         assert len(client.search_model_versions("name='pets'")) == 2, "one version a model, however often it is chosen"
+        models = [run.data.tags["model_uri"].removeprefix("models:/") for run in found.values()]
+        assert {client.get_logged_model(model).experiment_id for model in models} == {experiment_id}
         assert client.get_model_version_by_alias("pets", "champion").run_id == found["1"].info.run_id
     assert {run.data.tags["repeat"]: run.data.tags["chosen"] for run in runs()[1]} == {"1": "true", "2": "false"}
     assert all(run.info.status == "FINISHED" and run.info.end_time == 1_700_000_004_000 for run in runs()[1])
