@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from secrets import token_urlsafe
 
 import mlflow
 import pytest
@@ -23,10 +24,7 @@ from tests.test_tracking import here, log, runs  # noqa: F401 (a fixture)
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 RUNS, CLIENTS = 200, 32
-SECRETS = {
-    "MLFLOW_AUTH_ADMIN_PASSWORD": "the-teachers-own-0815",
-    "MLFLOW_FLASK_SERVER_SECRET_KEY": "any-long-random-text-4711",
-}
+SECRETS = {name: token_urlsafe() for name in ("MLFLOW_AUTH_ADMIN_PASSWORD", "MLFLOW_FLASK_SERVER_SECRET_KEY")}
 
 
 def test_32_clients_log_at_once_and_no_run_is_lost_or_there_twice(postgresql, here, monkeypatch):  # noqa: F811
