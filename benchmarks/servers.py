@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -29,14 +30,15 @@ def postgresql():
         shutil.chown(folder, user)
         subprocess.run([postgresql_program("initdb"), "--pgdata", "data", "--username", "postgres", "--auth", "trust",
                         "--encoding", "UTF8"], cwd=folder, user=user, check=True, stdout=subprocess.DEVNULL)  # fmt: skip
-        port = free_port()
-        server = subprocess.Popen([postgresql_program("postgres"), "-D", "data", "-p", str(port), "-h", "127.0.0.1", "-k", folder],
+        place = ["-h", "127.0.0.1", "-p", str(free_port())]
+        server = subprocess.Popen([postgresql_program("postgres"), "-D", "data", *place, "-k", folder],
                                   cwd=folder, user=user, stderr=subprocess.DEVNULL)  # fmt: skip
         try:
-            wait_for(server, lambda: subprocess.run([postgresql_program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]).returncode == 0)  # fmt: skip
-            yield {"PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": "postgres"}
+            ready = [postgresql_program("pg_isready"), "--quiet", *place]
+            wait_for(server, lambda: subprocess.run(ready).returncode == 0)
+            yield {"PGHOST": "127.0.0.1", "PGPORT": place[-1], "PGUSER": "postgres"}
         finally:
-            server.terminate()
+            server.send_signal(signal.SIGINT)  # at once, whoever is connected
             server.wait()
 
 
@@ -53,7 +55,7 @@ def mlflow_server(folder, store, workers, **environment):
         wait_for(server, lambda: answers(f"{address}/health"))
         yield address
     finally:
-        os.killpg(server.pid, 15)
+        os.killpg(server.pid, signal.SIGTERM)
         server.wait()
 
 
