@@ -28,7 +28,7 @@ SECRETS = {name: token_urlsafe() for name in ("MLFLOW_AUTH_ADMIN_PASSWORD", "MLF
 
 
 def test_32_clients_log_at_once_and_no_run_is_lost_or_there_twice(postgresql, here, monkeypatch):  # noqa: F811
-    with servers.mlflow_server(here, "postgresql:///postgres", 2, **postgresql) as address:
+    with servers.mlflow_server(here, "postgresql:///postgres", 4, **postgresql) as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         command = f"-m benchmarks.tracking_server --server {address} --runs {RUNS} --clients {CLIENTS}".split()
         print(subprocess.run([sys.executable, *command], cwd=ROOT, check=True, capture_output=True, text=True).stdout)
