@@ -477,15 +477,17 @@ class Study(Frozen):
 class Workers(Frozen):
     """Where trainings run, see src/dispatch.py. Never changes a result."""
 
-    backend: Literal["local", "dask"] = "local"
-    """processes of this machine, or workers of a Dask scheduler"""
+    backend: Literal["local", "dask", "ray"] = "local"
+    """processes of this machine, or workers of a Dask scheduler or of a Ray cluster"""
     address: str | None = None
-    """of the scheduler, e.g. tcp://10.0.0.1:8786"""
+    """of the scheduler, e.g. tcp://10.0.0.1:8786, or of Ray's head, e.g. 10.0.0.1:6379"""
 
     @model_validator(mode="after")
     def _a_scheduler_is_somewhere(self):
-        if self.backend == "dask" and not self.address:
-            raise ValueError("expected the scheduler's address for backend dask, e.g. tcp://10.0.0.1:8786")
+        if self.backend != "local" and not self.address:
+            raise ValueError(
+                "expected the address of Dask's scheduler, e.g. tcp://10.0.0.1:8786, or of Ray's head, e.g. 10.0.0.1:6379"
+            )
         return self
 
 
