@@ -57,7 +57,8 @@ class Dask(Cluster):
 
     def connect(self):
         distributed = installed("distributed")
-        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # an error is said once, in one line
+        for name in ("distributed.client", "tornado.application"):  # an error is said once, in one line
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             self.client = distributed.Client(self.address, timeout=10, set_as_default=False)
         except (OSError, ValueError) as error:

@@ -12,7 +12,7 @@ source .venv/bin/activate
 # The job's number keeps two jobs on one node from taking the same port.
 port=$((20000 + SLURM_JOB_ID % 10000))
 export LABORATORY_WORKERS=dask LABORATORY_ADDRESS="tcp://$(hostname):$port"
-trap 'kill $(jobs -p) 2> /dev/null || true' EXIT
+trap 'kill -KILL $(jobs -p) 2> /dev/null || true' EXIT # a worker asked to end beside its scheduler waits for it forever
 
 python -m dask scheduler --port "$port" --no-dashboard &
 srun python -m dask worker "$LABORATORY_ADDRESS" --no-nanny --no-dashboard --nthreads "$SLURM_CPUS_PER_TASK" &
