@@ -22,6 +22,7 @@ import yaml
 from src import command_line
 
 SIZES = (5, 7, 20, 80)
+NEEDED = r"(src|\.dvc|data)/|dvc\.yaml|params\.yaml|requirements\.txt|\.gitignore|\.dvcignore"
 STAGES = ("download", "preprocess", "split", "train", "evaluate", "report")
 
 
@@ -87,7 +88,7 @@ def training_seconds(folder):
 
 def copy_project(folder):
     files = subprocess.run(["git", "ls-files"], capture_output=True, text=True, check=True).stdout.split("\n")
-    for name in filter(re.compile(r"(src|\.dvc|data)/|dvc\.yaml|params\.yaml|\.gitignore|\.dvcignore").match, files):
+    for name in filter(re.compile(NEEDED).match, files):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(name, folder / name)
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)

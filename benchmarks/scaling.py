@@ -111,7 +111,7 @@ def tracking_seconds():
                "configuration": job.configuration.model_dump(), "hidden_layers": "32", "loss": None, "learning_rate": None,
                "parameters": 1, "training_seconds": 1.0, "epochs_run": 50}  # fmt: skip
         context = {"study": "scaling", "command": "", "card": {"name": "digits"}, "url": None, "digest": "0",
-                   "parent": None}  # fmt: skip
+                   "parent": None, "commit": None}  # fmt: skip
         seconds = []
         with tracking.store("scaling") as (client, experiment_id):
             for _ in range(RUNS):

@@ -57,21 +57,35 @@ def training_and_validation(history, metric, title):
 
 def confusion_matrix(counts, classes, title):
     """Counts in the cells, shaded by the share of the true class."""
-    counts = np.asarray(counts)
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    figure = empty_confusion_matrix(classes)
+    fill_confusion_matrix(figure, counts, title)
+    return figure
+
+
+def empty_confusion_matrix(classes):
+    """The figure of a confusion matrix, to be filled once or more often: to fill takes a third of drawing it anew."""
     size = max(4.5, 0.6 * len(classes) + 1.5)
     figure, axis = plt.subplots(figsize=(size + 1, size), layout="constrained")
-    shaded = axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(counts):
+    shaded = axis.imshow(np.zeros((len(classes), len(classes))), cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(len(classes), len(classes)):
         # Text within the axes moves nothing; to measure all of it for the layout only takes time.
-        axis.text(column, row, f"{count:,}", ha="center", va="center", color="white" if share[row, column] > 0.5 else "black",
-                  fontsize=8, in_layout=False)  # fmt: skip
-    axis.set(xlabel="predicted class", ylabel="true class", title=title)
+        axis.text(column, row, "", ha="center", va="center", fontsize=8, in_layout=False)
+    axis.set(xlabel="predicted class", ylabel="true class")
     axis.set_xticks(range(len(classes)), classes, rotation=45 if max(map(len, classes)) > 2 else 0)
     axis.set_yticks(range(len(classes)), classes)
     axis.grid(False)
     figure.colorbar(shaded, label="share of the true class", shrink=0.8)
     return figure
+
+
+def fill_confusion_matrix(figure, counts, title):
+    """Put other counts [true class, predicted class] and another title into the figure."""
+    counts, axis = np.asarray(counts), figure.axes[0]
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    axis.images[0].set_data(share)
+    axis.set_title(title)
+    for text, count, dark in zip(axis.texts, counts.ravel(), share.ravel() > 0.5):
+        text.set(text=f"{count:,}", color="white" if dark else "black")
 
 
 def roc_curves(curves, title):
@@ -243,13 +257,20 @@ def training_times(seconds, title):
 
 def save(figure, path):
     """Write the figure without anything that changes from run to run, and free it."""
+    fix_layout(figure)  # else savefig draws all of it a first time, for the layout alone
     figure.savefig(path, metadata={"Software": None})
     plt.close(figure)
 
 
 def pixels(figure):
-    """The figure as an image uint8 [height, width, 3], and free it."""
+    """The figure as an image uint8 [height, width, 3]. It keeps its layout, whatever is drawn into it later."""
+    fix_layout(figure)
     figure.canvas.draw()
-    image = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
-    plt.close(figure)
-    return image
+    return np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+
+
+def fix_layout(figure):
+    """Settle where everything stands, once and for all."""
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine(None)

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +99,12 @@ def log(name, command, dataset, scored, chosen, x):
     return len(missing)
 
 
+@lru_cache(maxsize=1)
+def empty_confusion_matrix(classes):
+    """One figure for all runs of the study."""
+    return plots.empty_confusion_matrix(classes)
+
+
 def attach(client, job, row, outputs, x, run_id):
     """Curves, confusion matrix (figure, keyed image, table), report, predictions and model of one run."""
     with tempfile.TemporaryDirectory() as folder:
@@ -113,7 +119,9 @@ def attach(client, job, row, outputs, x, run_id):
     if "confusion" in row:
         classes = list(row["classes"])
         title = f"{job.study}: {job.experiment}, test accuracy {row['test_accuracy']:.4f}"
-        image = plots.pixels(plots.confusion_matrix(row["confusion"], classes, title))
+        figure = empty_confusion_matrix(tuple(classes))
+        plots.fill_confusion_matrix(figure, row["confusion"], title)
+        image = plots.pixels(figure)
         client.log_image(run_id, image, "figures/confusion_matrix.png")
         client.log_image(run_id, image, key="confusion_matrix", step=0)
         table = pandas.DataFrame(row["confusion"], columns=classes)
