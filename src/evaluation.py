@@ -1,7 +1,6 @@
 """Predictions -> numbers. Plain data in, plain data out; knows neither TensorFlow, MLflow nor files."""
 
 import numpy as np
-from sklearn import metrics
 
 
 def labels_of(predictions):
@@ -20,6 +19,8 @@ def classification(y, predictions, classes):
     y: labels [rows]; predictions: [rows, units]. Returns accuracy with its 95 % interval, confusion counts (rows: true
     class), precision, recall and F1 a class, and the area under the ROC curve (one class against the others, mean).
     """
+    from sklearn import metrics  # a second that the report does not need
+
     predicted, numbers = labels_of(predictions), range(len(classes))
     accuracy = float(np.mean(predicted == y))
     report = metrics.classification_report(
@@ -36,6 +37,8 @@ def classification(y, predictions, classes):
 
 def regression(y, predictions):
     """Test metrics of a regression; y and predictions [rows, targets]."""
+    from sklearn import metrics
+
     return {
         "test_mse": float(metrics.mean_squared_error(y, predictions)),
         "test_mae": float(metrics.mean_absolute_error(y, predictions)),
@@ -63,6 +66,8 @@ def wilson(rate, count, z=1.959964):
 
 def roc(y, predictions, classes):
     """{class: (false positive rate, true positive rate, area)} of each class against the others."""
+    from sklearn import metrics
+
     curves = {}
     for number, name in enumerate(classes):
         false_positive, true_positive, _ = metrics.roc_curve(y == number, probabilities_of(predictions)[:, number])

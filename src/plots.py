@@ -89,9 +89,10 @@ def fill_confusion_matrix(figure, counts, title):
 
 
 def roc_curves(curves, title):
-    """One curve a class against the others. curves: {class: (false positive rate, true positive rate, area)}."""
+    """One curve a class against the others. curves: {class: [false positive rate, true positive rate]}, by thresholds."""
     figure, axis = plt.subplots(figsize=(6, 5), layout="constrained")
-    for name, (false_positive, true_positive, area) in curves.items():
+    for name, (false_positive, true_positive) in curves.items():
+        area = np.trapezoid(true_positive, false_positive)
         axis.plot(false_positive, true_positive, label=f"{name} (area {area:.4f})")
     axis.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="-", label="guessing (area 0.5)")
     axis.set(xlabel="false positive rate", ylabel="true positive rate", title=title)

@@ -32,6 +32,7 @@ INSIDES = {
     "filters": {"convolution_1": np.zeros((3, 3, 4))},
     "maps": {"convolution_1": np.zeros((2, 2, 4))},
     "augmented": {"": np.zeros((2, 3, 4, 4, 1), np.uint8)},
+    "roc": {"cat": np.array([[0.0, 0.1, 1], [0, 0.9, 1]]), "dog": np.array([[0.0, 1], [0, 1]])},
     "activation": {"relu": np.array([[-1.0, 0, 1], [0, 0, 1]])},
 }
 
@@ -119,6 +120,12 @@ def test_the_answers_say_what_the_numbers_say():
     assert "wide over-fits: its validation loss is lowest at epoch 6 of 20" in said(found, "overfitting")
     assert "does not over-fit" in said(results(turning=19), "overfitting")
     assert "hidden_layers" in said(found, "learned") and "5.00 points better" in said(found, "learned")
+
+
+# Chances of a coin's falling so unevenly, two-sided: 9.9 % and 4.3 %, from a table of the binomial distribution.
+@pytest.mark.parametrize(("there", "back", "verdict"), [(20, 10, "is not clearly one-sided"), (21, 9, "is one-sided")])
+def test_a_mistake_is_one_sided_when_a_sign_test_says_so(there, back, verdict):
+    assert verdict in answers.asymmetry(np.array([[0, there], [back, 0]]), ["cat", "dog"], "cat", "dog", there)
 
 
 def test_what_selection_on_the_test_set_would_have_claimed_is_said():

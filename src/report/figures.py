@@ -138,14 +138,13 @@ def of_classifier(shown):
         return {}
     name, (x, y) = row["experiment"], shown.results.samples["test"]
     title = f"{study}: {name}, test accuracy {row['test_accuracy']:.4f}"
-    roc = evaluation.roc(y, shown.results.predictions, classes)
     drawn = {
         "confusion_matrix": (
             plots.confusion_matrix(row["confusion"], classes, title),
             "Confusion matrix of the chosen experiment on the test examples.",
         ),
         "roc": (
-            plots.roc_curves(roc, f"{study}: {name}, each class against the others"),
+            plots.roc_curves(shown.insides["roc"], f"{study}: {name}, each class against the others"),
             "ROC curves of the chosen experiment on the test examples.",
         ),
     }

@@ -32,7 +32,8 @@ def main():
     results.save(name, rows, {(row["experiment"], row["repeat"]): outputs for row, outputs in scored.values()
                               if outputs is not None})  # fmt: skip
     if chosen:
-        look_inside(name, study, next(job for job in jobs if scored[job][0] is chosen), x, y)
+        best = next(job for job in jobs if scored[job][0] is chosen)
+        look_inside(name, study, best, x, y, scored[best][1], card["classes"])
     report = "report_search" if name in settings.searches else "report"
     new = log(name, f"dvc repro {report}@{name}", settings.dataset(study.dataset), scored, chosen, x)
     print(f"{name}: {len(rows)} evaluated, {new} new in MLflow")
@@ -64,7 +65,7 @@ def score(job, x, y, card):
     return row | {"test_loss": loss, "weight_norm": insides.weight_norm(model)} | measured, outputs
 
 
-def look_inside(name, study, job, x, y):
+def look_inside(name, study, job, x, y, outputs, classes):
     """Save what the report shows of the chosen network; the images looked at begin with one of the last class."""
     from src import insides
 
@@ -74,6 +75,8 @@ def look_inside(name, study, job, x, y):
     activations = insides.activations({value(one): one for one in used})
     found = insides.look_inside(model, job.configuration, shown)
     found |= {f"activation/{key}": np.stack([insides.REACH, curve]) for key, curve in activations.items()}
+    for key, (false_positive, true_positive, _) in evaluation.roc(y, outputs, classes).items():
+        found[f"roc/{key}"] = np.stack([false_positive, true_positive])
     results.save_insides(name, found, insides.summary(model))
 
 
