@@ -27,7 +27,8 @@ def configure(threads):
     os.environ["KERAS_BACKEND"] = "tensorflow"
     # TensorFlow writes about absent GPU drivers before any log level counts.
     with silenced_stderr(), without_garbage_collection():
-        importlib.import_module("tensorflow")
+        tensorflow = importlib.import_module("tensorflow")
+    tensorflow.get_logger().setLevel("ERROR")  # it warns of many compilations: here a new network is a new program
 
 
 @contextmanager
