@@ -30,6 +30,7 @@ def scorecard(claims, results):
 
 
 def judge(claim, results):
+    """The row of one claim in the scorecard."""
     names = [results.chosen["experiment"] if name == "chosen" else name for name in claim.experiments]
     samples = {name: values_of(results, name, claim.measure) for name in names}
     row = {"source": claim.source, "statement": claim.statement, "measure": claim.measure}
@@ -81,10 +82,12 @@ def about(claim, samples):
 
 
 def at_least(claim, samples):
+    """A lower bound of the mean."""
     return bounded(claim.at_least, f"at least {claim.at_least:g}", samples, sign=1)
 
 
 def at_most(claim, samples):
+    """An upper bound of the mean."""
     return bounded(claim.at_most, f"at most {claim.at_most:g}", samples, sign=-1)
 
 
@@ -107,6 +110,7 @@ def highest(claim, samples):
 
 
 def lowest(claim, samples):
+    """The first experiment lies below each of the others. measured: its lead over the closest."""
     return combined(claim, f"{claim.experiments[0]} lowest", [lead(other, samples[0]) for other in samples[1:]])
 
 
@@ -136,6 +140,7 @@ RULES = {"quoted": about, "at_least": at_least, "at_most": at_most, "highest_fir
 
 
 def facts(quoted, value, spread, verdict):
+    """The part of a row that a rule decides. A spread that is not known (nan) becomes None."""
     return {"quoted": quoted, "measured": float(value), "spread": None if math.isnan(spread) else float(spread),
             "verdict": verdict}  # fmt: skip
 
@@ -167,6 +172,7 @@ def half_width(spread, degrees, share):
 
 
 def tolerance_of(claim, value=None):
+    """The claim's own tolerance, or the general one for its measure; value: what it refers to, where nothing is quoted."""
     if claim.within is not None:
         return claim.within
     reference = claim.quoted if value is None else value
@@ -174,5 +180,6 @@ def tolerance_of(claim, value=None):
 
 
 def interval_text(values):
+    """Mean ± standard deviation of values [repeats] as text."""
     spread = deviation([values])
     return number(values.mean(), 4) + (f" ± {number(spread, 2)}" if not math.isnan(spread) else "")

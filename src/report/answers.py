@@ -57,6 +57,7 @@ def answer(results, questions):
 
 
 def how_long(results):
+    """Epochs and seconds of the chosen network (mean over its seeds), and seconds of all trainings together."""
     chosen = next(entry for entry in results.summary if entry["chosen"])
     timed = [entry for entry in results.summary if entry["training_seconds"] is not None]
     slowest = max(timed, key=lambda entry: entry["training_seconds"])
@@ -72,6 +73,7 @@ def how_long(results):
 
 
 def accuracy(results):
+    """The chosen experiment on the test examples: mean and deviation over its seeds, 95 % interval of its best-validated run."""
     chosen, metric = results.chosen, results.metric
     entry = next(entry for entry in results.summary if entry["chosen"])
     mean, deviation = entry[f"test_{metric}"], entry[f"test_{metric}_deviation"]
@@ -87,10 +89,12 @@ def accuracy(results):
 
 
 def spread(results, deviation):
+    """A deviation of the metric as text: percentage points of an accuracy, the number itself of an error."""
     return f"{100 * deviation:.2f} points" if results.metric == "accuracy" else number(deviation, 2)
 
 
 def confusion(results):
+    """Which classes the chosen run knows best and worst, its most frequent mistakes, and whether the first is one-sided."""
     chosen = results.chosen
     if "confusion" not in chosen:
         return ["A regression has no confusion matrix."], {}
@@ -118,6 +122,7 @@ def asymmetry(counts, classes, true, predicted, count):
 
 
 def overfitting(results):
+    """Whether and from which epoch the chosen run over-fits, and which other experiments do; see evaluation.overfitting."""
     chosen = results.chosen
     found = {key: evaluation.overfitting(history) for key, history in results.histories.items()}
     mine = found[chosen["experiment"], chosen["repeat"]]
@@ -144,6 +149,7 @@ def found_majority(found, name):
 
 
 def strategy(results):
+    """How many experiments differ in which settings, and how the best was chosen."""
     varied = varied_settings(results.rows)
     settings = [f"{key} ({count} values)" for key, count in sorted(varied.items(), key=lambda item: -item[1])]
     repeats = max(entry["repeats"] for entry in results.summary)
@@ -164,6 +170,7 @@ def varied_settings(rows):
 
 
 def best_result(results):
+    """What validation chose and what the test says of it, beside what choosing on the test would have claimed."""
     metric, sign = results.metric, 1 if results.metric == "accuracy" else -1
     finished = [entry for entry in results.summary if entry[f"test_{metric}"] is not None]
     chosen = next(entry for entry in finished if entry["chosen"])
@@ -182,6 +189,7 @@ def best_result(results):
 
 
 def learned(results):
+    """The effect of each setting that alone tells two experiments apart, with its uncertainty; see single_changes."""
     effects = single_changes(results)
     if not effects:
         return ["No two experiments differ in a single setting, so no effect can be told apart."], {"effects": []}
@@ -214,6 +222,7 @@ def is_clear(effect):
 
 
 def effect_text(results, effect):
+    """An effect of single_changes in words."""
     direction = "better" if effect["gain"] > 0 else "worse"
     return (f"{effect['setting']} {effect['from']} -> {effect['to']} ({effect['experiments'][0]} -> "
             f"{effect['experiments'][1]}) {spread(results, abs(effect['gain']))} {direction} "

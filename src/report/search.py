@@ -36,6 +36,7 @@ def sentences(outcome, rows):
 
 
 def best_point(outcome):
+    """The best trial, its value, and how many others ended otherwise."""
     best, metric = outcome["trials"][outcome["best"]], outcome["metric"]
     folds = outcome["search"]["objective"]["folds"]
     kept = ", each training counted at its best epoch" if outcome["search"]["objective"]["epoch"] == "best" else ""
@@ -47,6 +48,7 @@ def best_point(outcome):
 
 
 def cost(outcome):
+    """Trials, trainings, epochs and seconds that the search took."""
     spent = outcome["cost"]
     return (f"{spent['trials']} trials, {spent['trainings']} trainings, {spent['epochs']:,} epochs: "
             f"{seconds(spent['training_seconds'])} of training, summed over the workers.")  # fmt: skip
@@ -70,6 +72,7 @@ def optimism(outcome, rows):
 
 
 def borders(outcome):
+    """Whether the best point lies on the border of its space, and in which keys."""
     found = outcome["borders"]
     if not found:
         return "The best point lies inside its space in every numeric key."
