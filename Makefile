@@ -43,9 +43,10 @@ browser: environment ## a Chromium for the tests of the report site and the MLfl
 postgresql: ## PostgreSQL for the tests of the tracking server, where there is none
 	@command -v initdb || ls /usr/lib/postgresql/*/bin/initdb || { apt-get update --quiet && apt-get install --yes --no-install-recommends postgresql; }
 
-bench: environment ## the trainer's speed against keras.Model.fit and scikit-learn; what the pipeline and many workers cost; about 20 minutes
+bench: environment ## the speed of trainer and search against keras.Model.fit; what the pipeline and many workers cost; about 35 minutes
 	dvc repro --quiet $(addprefix split@,mnist cifar10 imdb gaps)
 	python -m benchmarks.speed
+	python -m benchmarks.search
 	python -m benchmarks.pipeline
 	python -m benchmarks.scaling
 
