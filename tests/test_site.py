@@ -173,6 +173,11 @@ def test_a_page_opens_from_disk_without_network_errors_or_barriers(visit, report
         assert found.violations_count == 0, f"{scheme}: {found.generate_report()}"
 
 
+def test_the_tables_of_the_overview_fit_a_laptops_window(visit):
+    page = visit((ROOT / "reports/index.html").as_uri(), viewport={"width": 1280, "height": 800})
+    assert page.evaluate("[...document.querySelectorAll('.wide')].every(box => box.scrollWidth <= box.clientWidth)")
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_a_phone_scrolls_no_page_sideways(visit, reports, name):
     page = visit((reports / name).as_uri(), viewport={"width": 360, "height": 740}, has_touch=True)
