@@ -21,7 +21,7 @@ from src import params
 from src.report import figures, overview, search_page
 from src.report.page import MLFLOW
 from src.stages import report, site, vega
-from tests.conftest import copy_project, small_params
+from tests.conftest import ROOT, copy_project, small_params
 from tests.test_answers import CARD, INSIDES, regression, results, row
 
 MINUTE = 60_000  # milliseconds; a busy machine draws slowly
