@@ -247,8 +247,14 @@ def log_dataset(client, run_id, context):
     """Name, digest and origin of the training data."""
     source = HTTPDatasetSource(context["url"]) if context["url"] else CodeDatasetSource({})
     dataset = MetaDataset(source, name=context["card"]["name"], digest=context["digest"][:16])
-    client.log_inputs(run_id, [mlflow.entities.DatasetInput(
-        dataset._to_mlflow_entity(), [mlflow.entities.InputTag("mlflow.data.context", "training")])])  # fmt: skip
+    inputs = [mlflow.entities.DatasetInput(
+        dataset._to_mlflow_entity(), [mlflow.entities.InputTag("mlflow.data.context", "training")])]  # fmt: skip
+    try:
+        client.log_inputs(run_id, inputs)
+    except MlflowException as error:
+        if error.error_code != "BAD_REQUEST":
+            raise
+        client.log_inputs(run_id, inputs)  # another client made this dataset at the same moment: now it is found
 
 
 def log_model(client, run_id, model, x, predictions):

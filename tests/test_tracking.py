@@ -6,6 +6,8 @@ import sys
 import mlflow
 import pandas
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from src import tracking
 from src.errors import LaboratoryError
@@ -165,6 +167,22 @@ def test_eight_processes_may_log_at_once_into_a_store_that_does_not_exist_yet(he
 @pytest.fixture(autouse=True)
 def importable(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+def test_a_dataset_that_another_client_makes_at_the_same_moment_is_logged_all_the_same(here, monkeypatch):
+    """The race itself is run in tests/test_tracking_server.py; here MLflow answers as it does there, the first time."""
+    answers = [MlflowException("duplicate key value", error_code=BAD_REQUEST)]
+    real = mlflow.MlflowClient.log_inputs
+
+    def log_inputs(client, *arguments):
+        if answers:
+            raise answers.pop()
+        real(client, *arguments)
+
+    monkeypatch.setattr(mlflow.MlflowClient, "log_inputs", log_inputs)
+    log([row("wide", 1, 0.95, 0.96)])
+    _, (run,) = runs()
+    assert [found.dataset.name for found in run.inputs.dataset_inputs] == ["pets"]
 
 
 def test_the_chosen_model_is_registered_once_and_loads_as_champion(tensorflow, here):
