@@ -35,10 +35,12 @@ def drawings(studies, metric):
            f"Each trial, and the best {metric} so far.{rival}")  # fmt: skip
     if not comparable(study):
         return
-    important = list(optuna.importance.get_param_importances(study))
+    # In Optuna's own order, which changes from process to process, equally important keys would change places.
+    keys = sorted({key for trial in finished(study) for key in trial.params})
+    important = list(optuna.importance.get_param_importances(study, params=keys))
     yield ("parallel_coordinates", lambda: drawing.plot_parallel_coordinate(study, target_name=metric),
            f"A line for each trial, through its settings; the colour is its {metric}.")  # fmt: skip
-    yield ("importance", lambda: drawing.plot_param_importances(study, target_name=metric),
+    yield ("importance", lambda: drawing.plot_param_importances(study, params=keys, target_name=metric),
            f"How much each key decides about {metric} (PED-ANOVA, Watanabe et al. 2023).")  # fmt: skip
     if len(important) > 1:
         yield ("contour", lambda: drawing.plot_contour(study, params=important[:2], target_name=metric),
@@ -47,5 +49,8 @@ def drawings(studies, metric):
 
 def comparable(study):
     """Whether two finished trials differ in the result."""
-    finished = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
-    return len({trial.value for trial in finished}) > 1
+    return len({trial.value for trial in finished(study)}) > 1
+
+
+def finished(study):
+    return study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])

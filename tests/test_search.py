@@ -334,3 +334,25 @@ def wait_for(condition, seconds=400):
     while not condition():
         assert time.time() < end
         time.sleep(0.01)
+
+
+EQUALS = """
+import optuna
+from optuna.distributions import CategoricalDistribution
+from src import search_figures
+study, coin = optuna.create_study(), CategoricalDistribution([0, 1])
+for number in range(32):
+    params = {key: number >> place & 1 for place, key in enumerate("abcde")}
+    study.add_trial(optuna.create_trial(params=params, distributions=dict.fromkeys(params, coin), value=sum(params.values())))
+drawn = {name: draw for name, draw, _ in search_figures.drawings([study], "val_loss")}
+print([label.get_text() for label in drawn["importance"]().get_yticklabels()])
+"""
+
+
+def test_equally_important_keys_stand_in_the_same_order_in_every_process():
+    printed = {
+        subprocess.run([sys.executable, "-c", EQUALS], cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed},
+                       capture_output=True, text=True, check=True).stdout
+        for seed in "123"
+    }  # fmt: skip
+    assert printed == {"['a', 'b', 'c', 'd', 'e']\n"}
