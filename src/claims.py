@@ -20,6 +20,10 @@ REPRODUCED, NOT_REPRODUCED, UNDECIDABLE = "reproduced", "not reproduced", "undec
 SHARE_TOLERANCE, RELATIVE_TOLERANCE = 0.005, 0.1
 
 
+# What the row of a claim says of which nothing was measured.
+NOTHING = {"measured": None, "spread": None, "repeats": 0, "verdict": UNDECIDABLE}
+
+
 def scorecard(claims, results):
     """One row a claim: source, statement, quoted, measured, spread, repeats, verdict, and why.
 
@@ -31,13 +35,15 @@ def scorecard(claims, results):
 
 def judge(claim, results):
     """The row of one claim in the scorecard."""
+    if claim.not_measured:
+        row = {"source": claim.source, "statement": claim.statement, "measure": claim.measure, "quoted": claim.quoted}
+        return row | NOTHING | {"why": f"not measured: {claim.not_measured}"}
     names = [results.chosen["experiment"] if name == "chosen" else name for name in claim.experiments]
     samples = {name: values_of(results, name, claim.measure) for name in names}
     row = {"source": claim.source, "statement": claim.statement, "measure": claim.measure}
     missing = [name for name, values in samples.items() if not len(values)]
     if missing:
-        unknown = {"quoted": None, "measured": None, "spread": None, "repeats": 0, "verdict": UNDECIDABLE}
-        return row | unknown | {"why": f"{listing(missing)} did not finish"}
+        return row | {"quoted": None} | NOTHING | {"why": f"{listing(missing)} did not finish"}
     rule = RULES[claim.kind]
     found = rule(claim, [samples[name] for name in names])
     repeats = min(len(values) for values in samples.values())
@@ -66,6 +72,7 @@ DERIVED = {
     "best_epoch": lambda row, history: evaluation.overfitting(history)["best_epoch"],
     "rise": lambda row, history: evaluation.overfitting(history)["relative_rise"],
     "gap": lambda row, history: evaluation.overfitting(history)["gap"],
+    "setbacks": lambda row, history: (np.diff(history["loss"]) > 0).mean(),
 }
 
 
@@ -115,8 +122,10 @@ def lowest(claim, samples):
 
 
 def combined(claim, quoted, leads):
-    """Several comparisons as one: true when all are, false when one is false."""
-    verdicts = [decide(difference, noise) for difference, noise in leads]
+    """Several comparisons as one: true when all are, false when one is false. Two that are equal in each repeat have no order."""
+    verdicts = [
+        NOT_REPRODUCED if difference == noise == 0 else decide(difference, noise) for difference, noise in leads
+    ]
     smallest, noise = min(leads, key=lambda pair: pair[0])
     worst = NOT_REPRODUCED if NOT_REPRODUCED in verdicts else UNDECIDABLE if UNDECIDABLE in verdicts else REPRODUCED
     return facts(quoted, smallest, noise, worst)

@@ -25,7 +25,7 @@ from src.params import Experiment
 
 # Code that decides what a training computes: editing any of it makes every trained experiment of its engine out of date.
 TRAINING_CODE = {
-    "keras": ("augmentation.py", "fitting.py", "models.py", "training.py"),
+    "keras": ("augmentation.py", "fitting.py", "models.py", "operations.py", "training.py"),
     "numpy": ("fitting.py", "models.py", "numpy_network/*.py"),
 }
 # With its gradient and the two moments of Adam, such a network takes 8 GB.

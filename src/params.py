@@ -396,6 +396,7 @@ MEASURES = (
     "train_loss", "train_accuracy", "train_mse", "val_loss", "val_accuracy", "val_mse", "test_loss", "test_accuracy",
     "test_mse", "training_seconds", "parameters", "epochs_run", "weight_norm",
     "seconds_per_epoch", "final_loss", "final_val_loss", "early_val_accuracy", "best_epoch", "rise", "gap",
+    "setbacks",
 )  # fmt: skip
 COMPARISONS = ("highest_first", "highest", "lowest", "equal")
 
@@ -404,7 +405,8 @@ class Claim(Frozen):
     """A statement of a document, to be held against the results (src/claims.py).
 
     Either `of` names an experiment (or `chosen`) and one of quoted, at_least, at_most gives a value; or one of
-    highest_first, equal lists experiments; or highest, lowest names one, `among` the others (default: all).
+    highest_first, equal lists experiments; or highest, lowest names one, `among` the others (default: all). What costs
+    more than the study may is `not_measured`, and says why.
     """
 
     source: str
@@ -433,13 +435,18 @@ class Claim(Frozen):
     """the others; none: all of the study"""
     within: NonNegative | None = None
     """tolerance; `null`: half a percentage point, or a tenth of the quoted number"""
+    not_measured: str | None = None
+    """why nothing of the study measures it, instead of an experiment: the row then stands in the scorecard, undecided"""
 
     @model_validator(mode="after")
     def says_one_thing(self):
         kinds = [kind for kind in ("quoted", "at_least", "at_most", *COMPARISONS) if getattr(self, kind) is not None]
-        if len(kinds) != 1 or (self.of is None) != (kinds[0] in COMPARISONS):
+        if self.not_measured and self.of is None and set(kinds) <= {"quoted"}:
+            return self
+        if self.not_measured or len(kinds) != 1 or (self.of is None) != (kinds[0] in COMPARISONS):
             raise ValueError("expected `of` with one of quoted, at_least, at_most; or one of highest_first, equal, "
-                             f"highest, lowest; received {', '.join(kinds) or 'none of them'}")  # fmt: skip
+                             "highest, lowest; or `not_measured` with quoted or alone; received "
+                             f"{', '.join(kinds) or 'none of them'}")  # fmt: skip
         return self
 
     @property
@@ -449,6 +456,8 @@ class Claim(Frozen):
     @property
     def experiments(self):
         """The experiments it is about, the first one first."""
+        if self.not_measured:
+            return []
         if self.of:
             return [self.of]
         named = getattr(self, self.kind)

@@ -9,14 +9,14 @@ import functools
 import math
 import time
 import warnings
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
-from unittest import mock
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from src import operations
 from src.augmentation import augment
 from src.datasets.examples import dense
 
@@ -178,7 +178,7 @@ class EpochProgram:
         ]
         try:
             # The context matters while the first call traces the function.
-            with fast_random_numbers() if self.compiled_with == "XLA" else nullcontext():
+            with operations.faster() if self.compiled_with == "XLA" else nullcontext():
                 return self.function(*arguments).numpy()[:count]
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.InternalError) as error:
             if self.compiled_with != "XLA":
@@ -331,19 +331,3 @@ def outputs_and_loss(model, loss, x, y):
     batches = [dense(x[start : start + VALIDATION_BATCH]) for start in range(0, len(y), VALIDATION_BATCH)]
     outputs = np.concatenate([model(batch.astype(np.float32), training=False).numpy() for batch in batches])
     return outputs, float(loss(y, outputs)) + float(tf.add_n([tf.zeros(()), *model.losses]))
-
-
-def fast_random_numbers():
-    """A context in which random layers are traced with the threefry generator, which exists under XLA only.
-
-    The default, `auto_select`, takes 290 ns a number under XLA on a CPU, threefry 2 to 4: with default dropout a wide
-    network trains slower in a compiled epoch than in `fit`. Keras calls these public functions by these names.
-    """
-    stack = ExitStack()
-    for name in ("stateless_uniform", "stateless_normal"):
-        stack.enter_context(
-            mock.patch.object(tf.random, name, functools.partial(getattr(tf.random, name), alg="threefry"))
-        )
-    dropout = functools.partial(tf.nn.experimental.stateless_dropout, rng_alg="threefry")
-    stack.enter_context(mock.patch.object(tf.nn.experimental, "stateless_dropout", dropout))
-    return stack

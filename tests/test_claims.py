@@ -56,7 +56,9 @@ CASES = [
     ({"a": STEADY, "b": HIGHER, "c": STEADY}, {"highest": "b", "among": ["a", "c"]}, REPRODUCED),
     ({"a": STEADY, "b": HIGHER, "c": STEADY}, {"highest": "a", "among": ["b", "c"]}, NOT_REPRODUCED),
     ({"a": STEADY, "b": HIGHER}, {"lowest": "a", "among": ["b"]}, REPRODUCED),
+    ({"a": [1.0, 1.0], "b": [1.0, 1.0]}, {"highest_first": ["a", "b"]}, NOT_REPRODUCED),  # equal is not higher
     # equality
+    ({"a": [1.0, 1.0], "b": [1.0, 1.0]}, {"equal": ["a", "b"], "within": 0}, REPRODUCED),
     ({"a": STEADY, "b": STEADY}, {"equal": ["a", "b"]}, REPRODUCED),
     ({"a": STEADY, "b": HIGHER}, {"equal": ["a", "b"]}, NOT_REPRODUCED),
     ({"a": STEADY, "b": NOISY}, {"equal": ["a", "b"]}, UNDECIDABLE),
@@ -78,6 +80,12 @@ def test_a_row_says_what_was_measured():
     assert "a: 0.901 ± 0.001" in row["why"]
 
 
+def test_a_claim_that_costs_too_much_to_measure_stands_undecided_and_says_why():
+    row = verdict(results(a=STEADY), quoted=0.9, not_measured="it takes a day")
+    assert row["verdict"] == UNDECIDABLE and row["measured"] is None and row["repeats"] == 0 and row["quoted"] == 0.9
+    assert row["why"] == "not measured: it takes a day"
+
+
 def test_the_chosen_experiment_can_be_meant():
     assert verdict(results(a=STEADY, b=HIGHER), of="chosen", quoted=0.901)["measured"] == pytest.approx(0.901)
 
@@ -87,7 +95,7 @@ def test_every_measure_can_be_taken():
     measured = results(a=STEADY)
     assert set(claims.DERIVED) <= set(params.MEASURES)
     expected = {"seconds_per_epoch": 2.5, "final_loss": 0.5, "final_val_loss": 3, "early_val_accuracy": 0.25,
-                "best_epoch": 2, "rise": 2, "gap": 2.5}  # fmt: skip
+                "best_epoch": 2, "rise": 2, "gap": 2.5, "setbacks": 0}  # fmt: skip
     assert {name: claims.values_of(measured, "a", name)[0] for name in claims.DERIVED} == expected
 
 
@@ -113,6 +121,7 @@ WRONG = [
     ({"of": "wid", "quoted": 0.9}, "claims.0.*'wid'.*did you mean 'wide'"),
     ({"highest_first": ["wide", "wider"]}, "claims.0.*'wider'"),
     ({"of": "wide", "quoted": 0.9, "measure": "val_acuracy"}, "claims.0.measure.*val_acuracy"),
+    ({"of": "wide", "quoted": 0.9, "not_measured": "why"}, "claims.0.*or `not_measured` with quoted or alone"),
     ({"of": "wide"}, "claims.0.*expected `of` with one of"),
     ({"of": "wide", "quoted": 0.9, "at_least": 0.8}, "claims.0.*received quoted, at_least"),
     ({"of": "wide", "quoted": 0.9, "qoted": 1}, "claims.0.*unknown key"),

@@ -93,7 +93,7 @@ def scorecard(rows):
             "Claim": row["statement"],
             "Measure": row["measure"],
             "Quoted": row["quoted"] if isinstance(row["quoted"], str) else number(row["quoted"], 4),
-            "Measured": "" if row["measured"] is None else with_spread(row),
+            "Measured": row["why"] if row["measured"] is None else with_spread(row),
             "Repeats": str(row["repeats"]),
             "Verdict": row["verdict"],
         }
