@@ -113,6 +113,11 @@ def test_other_results_give_another_answer(question, other):
     assert said(results(), question) != said(other, question)
 
 
+def test_the_strategy_says_how_many_seeds_there_were():
+    uneven = results([*results().rows, row("once", 1, 0.9, 0.9)])
+    assert "each under 2 seeds" in said(results(), "strategy") and "each under 1 to 2 seeds" in said(uneven, "strategy")
+
+
 def test_the_answers_say_what_the_numbers_say():
     found = results()
     assert "wide" in said(found, "best_result") and "95.50 %" in said(found, "accuracy")

@@ -152,10 +152,9 @@ def strategy(results):
     """How many experiments differ in which settings, and how the best was chosen."""
     varied = varied_settings(results.rows)
     settings = [f"{key} ({count} values)" for key, count in sorted(varied.items(), key=lambda item: -item[1])]
-    repeats = max(entry["repeats"] for entry in results.summary)
     sentences = [
-        f"{len(results.summary)} experiments were trained{f', each under {repeats} seeds' if repeats > 1 else ''}; they differ "
-        f"in {listing(settings) or 'nothing'}.",
+        f"{len(results.summary)} experiments were trained, each under {tables.seeds(results.summary)}; they differ in "
+        f"{listing(settings) or 'nothing'}.",
         f"The best one was chosen by its validation {results.metric}; the test examples were used once, afterwards, for all.",
     ]
     return sentences, varied

@@ -77,6 +77,13 @@ def measured(entry, key, metric):
     return f"{100 * mean:.2f} ± {100 * deviation:.2f} %" if deviation is not None else percent(mean)
 
 
+def seeds(entries):
+    """Under how many seeds the experiments of a summary were trained: '1 seed', '3 seeds', '1 to 3 seeds'."""
+    counts = {entry["repeats"] for entry in entries}
+    fewest = f"{min(counts)} to " if len(counts) > 1 else ""
+    return f"{fewest}{max(counts)} seed{'s' if max(counts) > 1 else ''}"
+
+
 CLAIM_COLUMNS = ["source", "statement", "quoted", "measured", "spread", "repeats", "verdict", "measure", "why"]
 
 

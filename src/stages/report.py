@@ -31,8 +31,8 @@ def write(folder, study, shown, summary):
     found = shown.results
     answered = answers.answer(found, study.questions)
     scorecard = claims.scorecard(study.claims, found)
-    repeats = max(entry["repeats"] for entry in found.summary)
-    repeated = f"Mean ± standard deviation over {repeats} seeds." if repeats > 1 else "One seed an experiment."
+    seeds = tables.seeds(found.summary)
+    repeated = "One seed an experiment." if seeds == "1 seed" else f"Mean ± standard deviation over {seeds}."
     drawn = figures.write(folder / "figures", shown)
     text = page.markdown(
         study=shown.study, title=study.title, card=shown.card, metric=found.metric, test_count=found.test_count,
