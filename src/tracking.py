@@ -62,15 +62,31 @@ def store(study):
     """
     uri = store_uri()
     mlflow.set_tracking_uri(uri)
+    with explained(uri), FileLock(root() / ".mlflow.lock"):
+        create_at_once(uri)
+        client = mlflow.MlflowClient()
+        experiment_id = experiment(client, owned(study))
+        mlflow.set_experiment(experiment_id=experiment_id)  # where Model.log, whatever its run, makes its model
+        yield client, experiment_id
+
+
+@contextmanager
+def joined(experiment_id):
+    """The store that the parent process has opened, in a process that writes runs for it: yields a client."""
+    parent_run()
+    mlflow.set_tracking_uri(store_uri())
+    with explained(store_uri()):
+        mlflow.set_experiment(experiment_id=experiment_id)
+        yield mlflow.MlflowClient()
+
+
+@contextmanager
+def explained(uri):
+    """Say in one line, and without a password, what went wrong with the store."""
     try:
-        with FileLock(root() / ".mlflow.lock"):
-            create_at_once(uri)
-            client = mlflow.MlflowClient()
-            experiment_id = experiment(client, owned(study))
-            mlflow.set_experiment(experiment_id=experiment_id)  # where Model.log, whatever its run, makes its model
-            yield client, experiment_id
+        yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        where = re.sub("//[^/@]*@", "//", f"{uri}: {str(error).splitlines()[0][:300]}")  # without a password
+        where = re.sub("//[^/@]*@", "//", f"{uri}: {str(error).splitlines()[0][:300]}")
         raise LaboratoryError(f"MLflow store {where}. All results are on disk; once the store can be reached and written, "
                               "run the same command again and what is missing is logged") from error  # fmt: skip
 
