@@ -57,7 +57,11 @@ CASES = [
     ({"a": STEADY, "b": HIGHER, "c": STEADY}, {"highest": "a", "among": ["b", "c"]}, NOT_REPRODUCED),
     ({"a": STEADY, "b": HIGHER}, {"lowest": "a", "among": ["b"]}, REPRODUCED),
     ({"a": [1.0, 1.0], "b": [1.0, 1.0]}, {"highest_first": ["a", "b"]}, NOT_REPRODUCED),  # equal is not higher
+    ({"a": NOISY, "b": NOISY}, {"highest_first": ["a", "b"]}, NOT_REPRODUCED),  # nor is the same in each repeat
     # equality
+    ({"a": NOISY, "b": NOISY}, {"equal": ["a", "b"]}, REPRODUCED),  # the same in each repeat: no noise between them
+    ({"a": NOISY, "b": NOISY[::-1]}, {"equal": ["a", "b"]}, UNDECIDABLE),  # the same mean by chance
+    ({"a": [0.9], "b": [0.9]}, {"equal": ["a", "b"]}, UNDECIDABLE),  # once may be chance
     ({"a": [1.0, 1.0], "b": [1.0, 1.0]}, {"equal": ["a", "b"], "within": 0}, REPRODUCED),
     ({"a": STEADY, "b": STEADY}, {"equal": ["a", "b"]}, REPRODUCED),
     ({"a": STEADY, "b": HIGHER}, {"equal": ["a", "b"]}, NOT_REPRODUCED),
