@@ -37,8 +37,8 @@ def main():
         return loop()
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder), arguments.rows)
-        ours = timed(folder, "from src import dispatch, params, search; s = params.load();\n"
-                             "with dispatch.chosen(s) as crew: search.run('grid', s.search('grid'), crew)")  # fmt: skip
+        ours = timed(folder, "from src import dispatch, params; from src.searching import trials; s = params.load();\n"
+                             "with dispatch.chosen(s) as crew: trials.run('grid', s.search('grid'), crew)")  # fmt: skip
         theirs = timed(
             folder,
             "import runpy, sys; sys.argv = ['search', '--loop']; runpy.run_module('benchmarks.search', run_name='__main__')",
@@ -72,11 +72,12 @@ def timed(folder, code):
 def loop():
     """The same networks by Keras as its documentation has them."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    from src import experiments, models, params, sampling, search
+    from src import experiments, models, params
+    from src.searching import sampling, trials
 
     wanted, data = params.load().search("grid"), experiments.development("mnist")
     for point in sampling.points(wanted):
-        experiment = search.experiment_of("grid", wanted, point, data["card"])
+        experiment = trials.experiment_of("grid", wanted, point, data["card"])
         training = experiments.training_part(experiment, data)
         scale = models.normalisation("unit", data["x"][training])
         model = models.build_model(experiment, "classification", (28, 28, 1), 10, scale)

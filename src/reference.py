@@ -1,6 +1,6 @@
 """python -m src.reference: write docs/params.md, every key of params.yaml with its type, its default and its meaning.
 
-All of it comes from src/params.py, src/search_params.py, src/vocabulary.json and, for the settings of an experiment, from
+All of it comes from src/params, src/vocabulary.json and, for the settings of an experiment, from
 `defaults:` in params.yaml and its comments.
 """
 
@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from ruamel.yaml import YAML
 
-from src import command_line, params, search_params
+from src import command_line, params
 from src.vocabulary import LARGEST, VOCABULARY
 
 FILE = Path("docs/params.md")
@@ -23,7 +23,7 @@ SECTIONS = {
     "Datasets": [params.Dataset, params.Split, *params.Source.__subclasses__(), params.File],
     "Experiments": [params.Experiment, params.Convolution, params.Augmentation, params.EarlyStopping],
     "Studies": [params.Study, params.Claim],
-    "Searches": [search_params.Search, search_params.Choices, search_params.Range, search_params.Objective],
+    "Searches": [params.Search, params.Choices, params.Range, params.Objective],
 }
 INTRODUCTION = """# Every key of params.yaml
 

@@ -27,8 +27,11 @@ def imports_of(path):
         for node in ast.walk(ast.parse(current.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "src":
                 base = ROOT.joinpath(*node.module.split("."))
-                waiting += [base.with_suffix(".py")] if base.with_suffix(".py").is_file() else []
-                waiting += [base / f"{alias.name}.py" for alias in node.names if (base / f"{alias.name}.py").is_file()]
+                named = [base, *(base / alias.name for alias in node.names)]
+                files = [file for path in named for file in (path.with_suffix(".py"), path / "__init__.py")]
+                waiting += [
+                    file for file in files if file.is_file() and file.stat().st_size
+                ]  # an empty one does nothing
     return found
 
 

@@ -12,8 +12,9 @@ import pandas
 import pytest
 import yaml
 
-from src import dispatch, experiments, params, sampling, search, search_results
+from src import dispatch, experiments, params
 from src.errors import LaboratoryError
+from src.searching import results, sampling, trials
 from tests.conftest import ROOT, copy_project, small_params
 from tests.test_pipeline import mlflow_runs
 
@@ -106,7 +107,7 @@ def test_conditional_keys_appear_where_their_condition_holds():
         {"optimizer": "SGD", "optimizer.momentum": 0.9},
         {"optimizer": "adam"},
     ]
-    found = search.experiment_of("hunt", hunt(space=space), {"optimizer": "SGD", "optimizer.momentum": 0.9}, CARD)
+    found = trials.experiment_of("hunt", hunt(space=space), {"optimizer": "SGD", "optimizer.momentum": 0.9}, CARD)
     assert found.optimizer == {"name": "SGD", "momentum": 0.9}
 
 
@@ -166,7 +167,7 @@ def pools(here):
 
 def found(name, pools, **changes):
     """The outcome of a search without what the clock writes."""
-    outcome = search.run(name, hunt(**changes), pools)
+    outcome = trials.run(name, hunt(**changes), pools)
     for trial in outcome["trials"] + outcome["baseline"]:
         del trial["seconds"]
     del outcome["cost"]["training_seconds"], outcome["cost"]["run_seconds"]
@@ -201,7 +202,7 @@ def test_folds_are_averaged_and_the_best_trial_wins(pools, here):
 
 def test_folds_hold_out_every_row_and_share_one_size(here):
     for count in (3, 5):
-        parts = search.folds_of("digits", count, 0)
+        parts = trials.folds_of("digits", count, 0)
         held_out = [row for _, rows in parts for row in rows]
         assert len(set(held_out)) == len(held_out) > 0.99 * 1437
         assert all(not set(training) & set(rows) for training, rows in parts)
@@ -262,8 +263,8 @@ def test_borders_are_seen():
         "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}, "dropout": {"low": 0.0, "high": 0.5},
         "batch_size": [16, 32, 64], "hidden_layers": [[4], [8], [16]], "epochs": [1, 2]}).space  # fmt: skip
     at = {"learning_rate": 1.2e-4, "dropout": 0.25, "batch_size": 64, "hidden_layers": [4], "epochs": 1}
-    assert search.borders(space, at) == {"learning_rate": "lowest", "batch_size": "highest"}
-    assert search.borders(space, at | {"learning_rate": 1e-3, "batch_size": 32}) == {}
+    assert trials.borders(space, at) == {"learning_rate": "lowest", "batch_size": "highest"}
+    assert trials.borders(space, at | {"learning_rate": 1e-3, "batch_size": 32}) == {}
 
 
 def test_a_killed_search_goes_on_without_losing_or_repeating_a_training(here):
@@ -279,7 +280,7 @@ def test_a_killed_search_goes_on_without_losing_or_repeating_a_training(here):
     time.sleep(1)  # its workers end with it
     before = {path.name: path.stat().st_mtime_ns for path in fits.glob("*.json")}
     assert 1 <= len(before) < 4
-    journal = fits.parent / search_results.JOURNALS[0]
+    journal = fits.parent / results.JOURNALS[0]
     if not os.path.lexists(f"{journal}.lock"):  # as a process leaves it that is killed while it writes
         os.symlink(journal, f"{journal}.lock")
     subprocess.run(command, env=environment, check=True, capture_output=True)
@@ -339,12 +340,12 @@ def wait_for(condition, seconds=400):
 EQUALS = """
 import optuna
 from optuna.distributions import CategoricalDistribution
-from src import search_figures
+from src.searching import figures
 study, coin = optuna.create_study(), CategoricalDistribution([0, 1])
 for number in range(32):
     params = {key: number >> place & 1 for place, key in enumerate("abcde")}
     study.add_trial(optuna.create_trial(params=params, distributions=dict.fromkeys(params, coin), value=sum(params.values())))
-drawn = {name: draw for name, draw, _ in search_figures.drawings([study], "val_loss")}
+drawn = {name: draw for name, draw, _ in figures.drawings([study], "val_loss")}
 print([label.get_text() for label in drawn["importance"]().get_yticklabels()])
 """
 

@@ -5,8 +5,8 @@ from math import comb
 import numpy as np
 import pandas
 
+from src.params.search import label
 from src.report import page, tables
-from src.search_params import label
 from src.wording import listing, number, percent, seconds
 
 

@@ -1,7 +1,7 @@
 """A finished search -> reports/SEARCH/index.html."""
 
+from src.params.search import label
 from src.report import charts, page, search, tables
-from src.search_params import label
 
 SECTIONS = [("findings", "Findings"), ("space", "Space"), ("winner", "Winner"), ("keys", "Effect of each key"),
             ("figures", "Figures"), ("trials", "Trials"), ("again", "Run it again")]  # fmt: skip

@@ -4,11 +4,13 @@ import json
 import shutil
 from pathlib import Path
 
-from src import command_line, params, results, search_figures, search_results
+from src import command_line, params, results
 from src.datasets import examples
 from src.errors import command
 from src.report import overview, search_page
 from src.report import search as findings
+from src.searching import figures
+from src.searching import results as search_results
 
 
 @command
@@ -24,10 +26,10 @@ def write(folder, name, wanted, outcome, rows, card):
     """Everything under reports/SEARCH."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    figures = search_figures.write(search_results.folder(name), folder / "figures", name, outcome["metric"])
-    text = findings.markdown(name, wanted.title, outcome, rows, card, figures)
+    drawn = figures.write(search_results.folder(name), folder / "figures", name, outcome["metric"])
+    text = findings.markdown(name, wanted.title, outcome, rows, card, drawn)
     (folder / "report.md").write_text(text)
-    (folder / "index.html").write_text(search_page.html(name, wanted.title, outcome, rows, card, figures))
+    (folder / "index.html").write_text(search_page.html(name, wanted.title, outcome, rows, card, drawn))
     overview.save(name, overview.of_search(wanted.title, card, outcome, rows))
     (folder / "metrics.json").write_text(json.dumps(findings.metrics(outcome, rows), indent=1) + "\n")
     findings.trials_table(outcome).to_csv(folder / "trials.csv", index=False)

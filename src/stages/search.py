@@ -3,18 +3,10 @@
 import tempfile
 from pathlib import Path
 
-from src import (
-    command_line,
-    dispatch,
-    experiments,
-    params,
-    search,
-    search_figures,
-    search_results,
-    search_tracking,
-    tracking,
-)
+from src import command_line, dispatch, experiments, params, tracking
 from src.errors import command
+from src.searching import figures, results, trials
+from src.searching import tracking as search_tracking
 from src.wording import number
 
 
@@ -23,11 +15,11 @@ def main():
     name = command_line.name(__doc__, "search")
     settings = params.load()
     with dispatch.chosen(settings) as workers:
-        outcome = search.run(name, settings.search(name), workers)
+        outcome = trials.run(name, settings.search(name), workers)
     new = log(name, outcome, settings.dataset(settings.search(name).dataset))
     best, cost = outcome["trials"][outcome["best"]], outcome["cost"]
     print(f"{name}: {cost['trials']} trials, {cost['epochs']:,} epochs; best {outcome['metric']} {number(best['value'], 4)} at "
-          f"{search.described(best['point'])}; {cost['run_seconds']:.1f} s; {new} new in MLflow")  # fmt: skip
+          f"{trials.described(best['point'])}; {cost['run_seconds']:.1f} s; {new} new in MLflow")  # fmt: skip
 
 
 def log(name, outcome, dataset):
@@ -36,7 +28,7 @@ def log(name, outcome, dataset):
     digest = experiments.data_digest(data)
     context = tracking.context_of(name, f"dvc repro report_search@{name}", dataset.source, data["card"], digest)
     with tempfile.TemporaryDirectory() as folder:
-        search_figures.write(search_results.folder(name), Path(folder), name, outcome["metric"])
+        figures.write(results.folder(name), Path(folder), name, outcome["metric"])
         return search_tracking.log(name, outcome, context, folder)
 
 

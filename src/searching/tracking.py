@@ -10,8 +10,9 @@ import numpy as np
 import pandas
 from mlflow.entities import Metric, Param, RunStatus
 
-from src import search_results, tracking
-from src.search_params import label
+from src import tracking
+from src.params.search import label
+from src.searching import results
 from src.wording import layers, value
 
 
@@ -69,8 +70,8 @@ def row_of(trial, fingerprint, metric):
 
 def history_of(name, trial):
     """The trial's curves as a table with epoch and ended; the mean over its folds where it has some."""
-    results = [search_results.load_fit(name, file) for file in trial["fits"]]
-    tables = [pandas.DataFrame(result["curves"]) for result in results if "curves" in result]
+    fits = [results.load_fit(name, file) for file in trial["fits"]]
+    tables = [pandas.DataFrame(fit["curves"]) for fit in fits if "curves" in fit]
     if not tables:
         return pandas.DataFrame({"epoch": [], "ended": []})
     shortest = min(map(len, tables))
@@ -119,6 +120,6 @@ def close_parent(client, run_id, name, outcome, figures, histories):
         metrics=[Metric(key, float(figure), 0, 0) for key, figure in measured.items() if figure is not None],
     )
     client.log_artifacts(run_id, figures, "figures")
-    client.log_artifact(run_id, search_results.folder(name) / "search.json")
+    client.log_artifact(run_id, results.folder(name) / "search.json")
     ended = [history["ended"].iloc[-1] for history in histories.values() if len(history)]
     client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED), int(1000 * np.max(ended)) if ended else None)

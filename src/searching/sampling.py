@@ -11,7 +11,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial, TrialState
 
 from src.errors import LaboratoryError
-from src.search_params import ADAPTIVE, Choices, label
+from src.params.search import ADAPTIVE, Choices, label
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

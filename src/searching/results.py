@@ -1,4 +1,4 @@
-"""Where a search lies on disk, models/searches/NAME, and what it left there; written by src/search.py.
+"""Where a search lies on disk, models/searches/NAME, and what it left there; written by src/searching/trials.py.
 
 fits/FINGERPRINT.json   one training: a point's, or one fold of it. What is there is never trained again, so that a killed
                         search goes on where it stopped and an edited one trains only its new points
@@ -18,10 +18,10 @@ def folder(name):
 
 
 def load(name):
-    """The outcome of a finished search, see search.outcome_of."""
+    """The outcome of a finished search, see trials.outcome_of."""
     return json.loads((folder(name) / "search.json").read_text())
 
 
 def load_fit(name, file):
-    """One training of a search, see search.train."""
+    """One training of a search, see trials.train."""
     return json.loads((folder(name) / "fits" / file).read_text())

@@ -4,8 +4,9 @@ import matplotlib.pyplot as plt
 import optuna
 from optuna.visualization import matplotlib as drawing
 
-from src import plots, sampling
-from src.search_results import JOURNALS
+from src import plots
+from src.searching import sampling
+from src.searching.results import JOURNALS
 
 
 def write(source, folder, name, metric):

@@ -1,19 +1,15 @@
-"""One search of params.yaml: a space of experiments, how its points are drawn and what is compared.
+"""One search: a space of experiments, how its points are drawn and what is compared.
 
-src/params.py reads the section and checks every choice as the experiment it makes, before the first trial.
+src/params/loading.py checks every choice as the experiment it makes, before the first trial.
 """
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-Positive = Annotated[int, Field(gt=0, lt=2**31, strict=True)]
-Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
+from src.params.common import Frozen, Positive, Seed
+
 ADAPTIVE = ("tpe", "gp")  # each draw looks at the results before it
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Choices(Frozen):

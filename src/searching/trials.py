@@ -1,6 +1,6 @@
 """A search run and written down: points drawn by Optuna, their trainings in worker processes, the best point.
 
-Everything lies in models/searches/NAME, see src/search_results.py.
+Everything lies in models/searches/NAME, see src/searching/results.py.
 
 Points follow from the seed alone, or for tpe and gp from the seed and from the results of earlier rounds of ROUND trials. How
 many trainings run side by side decides nothing; only a pruner, which stops what others have overtaken, looks at the clock.
@@ -21,10 +21,11 @@ import optuna
 from sklearn.model_selection import KFold, StratifiedKFold
 from tqdm import tqdm
 
-from src import dispatch, experiments, params, sampling, search_results
+from src import dispatch, experiments, params
 from src.errors import LaboratoryError
 from src.params import Experiment
-from src.search_params import ADAPTIVE, applied, label
+from src.params.search import ADAPTIVE, applied, label
+from src.searching import results, sampling
 
 ROUND = 4  # trials that tpe and gp draw before they look at results again, whatever the number of workers
 CURVE_POINTS = 200  # epochs kept of a curve
@@ -46,12 +47,12 @@ class Fit:
 def run(name, search, workers):
     """Run the search and return its outcome, which search.json keeps (see `outcome_of`). workers: see src/dispatch.py."""
     started, data = time.time(), experiments.development(search.dataset)
-    folder = search_results.folder(name)
+    folder = results.folder(name)
     (folder / "fits").mkdir(parents=True, exist_ok=True)
     deadline = started + (search.time_budget or math.inf)
-    trials = explore(name, search, folder / search_results.JOURNALS[0], data, workers, deadline)
+    trials = explore(name, search, folder / results.JOURNALS[0], data, workers, deadline)
     rival = rival_of(search) if search.baseline else None
-    baseline = explore(name, rival, folder / search_results.JOURNALS[1], data, workers, deadline) if rival else []
+    baseline = explore(name, rival, folder / results.JOURNALS[1], data, workers, deadline) if rival else []
     remove_strangers(folder, trials + baseline)
     outcome = outcome_of(search, data["card"], trials, baseline, time.time() - started)
     write(folder / "search.json", outcome)
@@ -119,7 +120,7 @@ def fits_of(name, search, number, point, data, digest):
             fold,
             experiment,
             search.dataset,
-            search_results.folder(name) / "fits" / f"{digest}.json",
+            results.folder(name) / "fits" / f"{digest}.json",
             job.threads,
             job.work,
         )
@@ -344,10 +345,10 @@ def direction_of(search, card):
 def judged(search, card, number, point, fits):
     """A trial as search.json has it: point, status, value (mean over folds), deviation over folds, cost."""
     metric, epoch = metric_of(search, card), search.objective.epoch
-    results = [json.loads(fit.path.read_text()) for fit in fits if fit.path.exists()]
-    ended = [result for result in results if result["status"] != "finished"]
-    status = ended[0]["status"] if ended else "finished" if len(results) == len(fits) else "not run"
-    values = [result[epoch][metric] for result in results if epoch in result]
+    found = [json.loads(fit.path.read_text()) for fit in fits if fit.path.exists()]
+    ended = [result for result in found if result["status"] != "finished"]
+    status = ended[0]["status"] if ended else "finished" if len(found) == len(fits) else "not run"
+    values = [result[epoch][metric] for result in found if epoch in result]
     finished = status == "finished"
     return {
         "number": number,
@@ -357,9 +358,9 @@ def judged(search, card, number, point, fits):
         "value": statistics.fmean(values) if finished else None,
         "deviation": statistics.stdev(values) if finished and len(values) > 1 else None,
         "folds": values if len(fits) > 1 else [],
-        "epochs": sum(result["epochs_run"] for result in results),
-        "seconds": sum(result["seconds"] for result in results),
-        "parameters": results[0].get("parameters") if results else None,
+        "epochs": sum(result["epochs_run"] for result in found),
+        "seconds": sum(result["seconds"] for result in found),
+        "parameters": found[0].get("parameters") if found else None,
         "configuration": fits[0].experiment.model_dump(mode="json"),
         "fits": [fit.path.name for fit in fits if fit.path.exists()],
     }
