@@ -17,9 +17,6 @@ from concurrent.futures.process import BrokenProcessPool
 from src import clusters, params, processes, runtime
 from src.errors import LaboratoryError
 
-DIED = ("a worker process died, perhaps for want of memory. Finished trainings are kept; set `jobs: 1` in params.yaml and run the "
-        "same command again")  # fmt: skip
-
 
 def chosen(settings):
     """The workers that params.yaml asks for; LABORATORY_WORKERS and LABORATORY_ADDRESS in the environment come first."""

@@ -14,6 +14,8 @@ from concurrent.futures.process import BrokenProcessPool
 from src import runtime
 
 CONTEXT = multiprocessing.get_context("spawn")
+DIED = ("a worker process died, perhaps for want of memory. Finished trainings are kept; set `jobs: 1` in params.yaml and run the "
+        "same command again")  # fmt: skip
 events = None  # in such a process: the queue that carries progress to the parent, where it wants any
 
 

@@ -31,8 +31,7 @@ def pool(jobs, count):
     try:
         yield executor
     except BrokenProcessPool as error:
-        raise LaboratoryError("a process that scores died, perhaps for want of memory. Finished trainings are kept; set `jobs: 1` in "
-                              "params.yaml and run the same command again") from error  # fmt: skip
+        raise LaboratoryError(processes.DIED) from error
     except BaseException:
         processes.terminate()  # what is being scored or logged is begun anew by the next run
         raise
@@ -106,10 +105,14 @@ def look_inside(job, used, outputs):
     results.save_insides(job.study, found, insides.summary(model))
 
 
-def log(job, row, outputs, context, experiment_id):
-    """Write one run into the MLflow store that the calling process has opened. context: see tracking.context_of."""
+def log(job, scored, context, experiment_id):
+    """Write one run into the MLflow store that the calling process has opened.
+
+    scored: (row, outputs), see `score`; context: see tracking.context_of.
+    """
     from src import tracking
 
+    row, outputs = scored
     path = Path(job.folder, "history.csv")
     history = pandas.read_csv(path) if path.exists() else pandas.DataFrame({"epoch": [], "ended": []})
     with tracking.joined(experiment_id) as client:

@@ -32,7 +32,7 @@ def train_all(jobs, workers, title):
             workers.end_idle()
     if lost:
         names = ", ".join(f"{job.experiment} (repeat {job.repeat})" for job in lost)
-        raise LaboratoryError(f"study {title}, experiment {names}: {dispatch.DIED}")
+        raise LaboratoryError(f"study {title}, experiment {names}: {processes.DIED}")
 
 
 def gather(pending, channel, progress, lost):

@@ -29,9 +29,8 @@ def imports_of(path):
                 base = ROOT.joinpath(*node.module.split("."))
                 named = [base, *(base / alias.name for alias in node.names)]
                 files = [file for path in named for file in (path.with_suffix(".py"), path / "__init__.py")]
-                waiting += [
-                    file for file in files if file.is_file() and file.stat().st_size
-                ]  # an empty one does nothing
+                # An empty __init__.py decides nothing.
+                waiting += [file for file in files if file.is_file() and file.stat().st_size]
     return found
 
 

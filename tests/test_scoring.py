@@ -22,7 +22,7 @@ def test_as_many_processes_score_as_jobs_allows_and_the_work_is_worth(jobs, coun
 
 def test_a_scoring_process_that_dies_is_named_in_one_line():
     with (
-        pytest.raises(LaboratoryError, match=r"a process that scores died.*set `jobs: 1` in params.yaml"),
+        pytest.raises(LaboratoryError, match=r"a worker process died.*set `jobs: 1` in params.yaml"),
         scoring.pool(1, 1) as pool,
     ):
         pool.submit(os._exit, 1).result()

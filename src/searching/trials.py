@@ -21,7 +21,7 @@ import optuna
 from sklearn.model_selection import KFold, StratifiedKFold
 from tqdm import tqdm
 
-from src import dispatch, experiments, params
+from src import dispatch, experiments, params, processes
 from src.errors import LaboratoryError
 from src.params import Experiment
 from src.params.search import ADAPTIVE, applied, label
@@ -274,7 +274,7 @@ def train_round(search, journal, trainings, workers, deadline, progress):
             progress.n = done_before + sum(fit.path.exists() for fits in trainings.values() for fit in fits)
             progress.refresh()
     if died:
-        raise LaboratoryError(dispatch.DIED)
+        raise LaboratoryError(processes.DIED)
     yield from open_trials  # the time budget left them out
 
 

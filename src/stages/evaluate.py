@@ -64,7 +64,7 @@ def log(name, command, dataset, scored, chosen, pool):
         known = tracking.known_runs(client, experiment_id, set(identities.values()))
         missing = [job for job in scored if identities[job] not in known]
         found = [scored[job] for job in missing]
-        logged = pool.map(scoring.log, missing, *zip(*found), repeat(context), repeat(experiment_id)) if missing else ()
+        logged = pool.map(scoring.log, missing, found, repeat(context), repeat(experiment_id))
         for _ in progress(logged, f"{name}: logging to MLflow", len(missing)):
             pass
         if missing:
