@@ -10,7 +10,7 @@ import math
 import os
 import shutil
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -48,6 +48,11 @@ class Job:
     @property
     def folder(self):
         return Path("models", self.study, self.experiment, str(self.repeat))
+
+    @cached_property
+    def program(self):
+        """Jobs with equal texts can share a compiled program, see src/fitting.py."""
+        return self.configuration.compiled_settings()
 
 
 def plan(name, study):

@@ -20,33 +20,48 @@ def train_in_worker(job):
 def train_all(jobs, workers, title):
     """Train jobs on workers, see src/dispatch.py, and yield each manifest as it is written.
 
-    Jobs of one thread run side by side, then those of two; long ones first, so that no core waits for a late one.
-    A worker that dies costs its own job only: the others are trained before a LaboratoryError names it.
+    Jobs of one thread run side by side, then those of two. A worker that dies costs its own job only: the others are
+    trained before a LaboratoryError names it.
     """
     lost = []
     with Progress(jobs, title) as progress:
         for threads in sorted({job.threads for job in jobs}):
-            mine = sorted((job for job in jobs if job.threads == threads), key=lambda job: -job.work)
-            pending = {workers.submit(threads, train_in_worker, job): job for job in mine}
-            yield from gather(pending, workers.channel, progress, lost)
+            waiting = sorted((job for job in jobs if job.threads == threads), key=lambda job: -job.work)
+            yield from train_waiting(waiting, threads, workers, progress, lost)
             workers.end_idle()
     if lost:
         names = ", ".join(f"{job.experiment} (repeat {job.repeat})" for job in lost)
         raise LaboratoryError(f"study {title}, experiment {names}: {processes.DIED}")
 
 
-def gather(pending, channel, progress, lost):
-    """Yield manifests as they come, and put the jobs whose worker died into `lost`. channel: events for the progress bar."""
-    while pending:
+def train_waiting(waiting, threads, workers, progress, lost):
+    """Yield manifests as they come, and put the jobs whose worker died into `lost`."""
+    pending, ended = {}, None
+    while waiting or pending:
+        while waiting and len(pending) < workers.size(threads):
+            job = next_job(waiting, ended, {job.program for job in pending.values()})
+            waiting.remove(job)
+            pending[workers.submit(threads, train_in_worker, job)] = job
         done, _ = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
-        progress.show(channel)
+        progress.show(workers.channel)
         for future in done:
-            job = pending.pop(future)
+            ended = pending.pop(future)
             if dispatch.died(future):
-                lost.append(job)
+                lost.append(ended)
             else:
-                progress.finish(job)
+                progress.finish(ended)
                 yield future.result()
+
+
+def next_job(waiting, ended, running):
+    """What to train where `ended` has just been: what its program is compiled for, a repeat say; else the longest.
+
+    waiting: jobs, long ones first, so that no core waits for a late one; running: programs that others have, whose jobs
+    are left to them while there is another choice.
+    """
+    alike = [job for job in waiting if ended and job.program == ended.program]
+    untouched = [job for job in waiting if job.program not in running]
+    return (alike or untouched or waiting)[0]
 
 
 class Progress:
