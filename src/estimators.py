@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from src import params, runtime
+from src import experiments, params, runtime
 from src.datasets import split
 
 # What an experiment has and an estimator has not: these are decided by its class and by scikit-learn.
@@ -63,14 +63,12 @@ class KerasNetwork(BaseEstimator):
             runtime.configure(threads=1)
         import keras
 
-        from src import fitting
-
         x = x if x.ndim == 4 else x.astype(np.float32)
         # The name tells the trainer whether these rows are in memory already.
         digest = hashlib.sha256(x.tobytes() + y.tobytes()).hexdigest()
         card = {"name": digest, "task": self.task, "classes": classes, "shape": x.shape[1:]}
         training, validation = self.rows(y, experiment)
-        model, trained, _ = fitting.fit(experiment, {"x": x, "y": y, "card": card}, training, validation)
+        model, trained, _ = experiments.fit(experiment, {"x": x, "y": y, "card": card}, training, validation)
         if trained.failure:
             raise ValueError(f"{type(self).__name__}: {trained.failure}; a lower learning_rate may help")
         self.model_ = keras.models.clone_model(model)  # the trainer uses its own for the next fit

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import shutil
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.metadata import version
@@ -28,6 +29,7 @@ TRAINING_CODE = {
     "keras": ("augmentation.py", "fitting.py", "models.py", "operations.py", "training.py"),
     "numpy": ("fitting.py", "models.py", "numpy_network/*.py"),
 }
+CONVOLUTION_CODE = ("graph_operations.py",)  # and that of networks with convolutions alone
 # With its gradient and the two moments of Adam, such a network takes 8 GB.
 LARGEST_NETWORK = 500_000_000
 
@@ -141,13 +143,14 @@ def check_fits(place, experiment, card):
 def fingerprint(experiment, digest, threads):
     """The identity of a trained result: digest of configuration, development data, threads and training code."""
     configuration = experiment.model_dump(mode="json", exclude={"repeats"})
-    identity = [configuration, digest, threads, code_digests(experiment.engine)]
+    code = TRAINING_CODE[experiment.engine] + (CONVOLUTION_CODE if experiment.convolutions else ())
+    identity = [configuration, digest, threads, code_digests(code)]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @lru_cache
-def code_digests(engine):
-    files = [path for name in TRAINING_CODE[engine] for path in sorted(Path(__file__).parent.glob(name))]
+def code_digests(names):
+    files = [path for name in names for path in sorted(Path(__file__).parent.glob(name))]
     return [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
 
 
@@ -210,15 +213,13 @@ def run(job, on_block=None):
     A training that fails leaves a manifest that says so: with the fingerprint where it would fail again (the loss is
     no longer a number), without it where another try may help (out of memory, say).
     """
-    from src import fitting
-
     shutil.rmtree(job.folder, ignore_errors=True)
     job.folder.mkdir(parents=True)
     try:
         data = development(job.dataset)
         training_rows = training_part(job.configuration, data)
         validation_rows = slice(training_rows.start)
-        model, training, facts = fitting.fit(job.configuration, data, training_rows, validation_rows, on_block)
+        model, training, facts = fit(job.configuration, data, training_rows, validation_rows, on_block)
     except Exception as error:  # whatever one experiment does, the others go on; nothing is hidden: it is recorded
         return write_manifest(
             job, {"status": "failed", "failure": f"{type(error).__name__}: {error}", "fingerprint": ""}
@@ -242,6 +243,14 @@ def run(job, on_block=None):
         "compiled_with": training.compiled_with,
         **{name: float(value) for name, value in kept.items()},
     })  # fmt: skip
+
+
+def fit(experiment, data, training_rows, validation_rows, on_block=None):
+    """fitting.fit, with faster operations for what trains in a plain graph. Imports TensorFlow."""
+    from src import fitting, graph_operations
+
+    with graph_operations.faster() if experiment.convolutions else nullcontext():
+        return fitting.fit(experiment, data, training_rows, validation_rows, on_block)
 
 
 def require_room(path, size):

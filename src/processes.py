@@ -67,10 +67,13 @@ class Processes:
             return executor, executor.submit(os.getpid).result()
 
     def end_idle(self, which=lambda key: True):
-        """End the idle processes whose (threads, version) is one that `which` names."""
+        """End the idle processes whose (threads, version) is one that `which` names, and wait until they have.
+
+        An interpreter that exits while they end may print a traceback (Python 3.11: "Bad file descriptor").
+        """
         for key in filter(which, list(self.idle)):
             for executor, _ in self.idle.pop(key):
-                executor.shutdown(wait=False)
+                executor.shutdown()
 
 
 def terminate():

@@ -1,5 +1,7 @@
 """The compiled-epoch trainer does what Keras does: same losses, same weights, same stopping epoch; and twice the same."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -55,7 +57,7 @@ def keras_reference(configuration, task, parts, orders):
 
     scale = models.normalisation(configuration.normalisation, parts.x_train)
     units = CLASSES if task == "classification" else 1
-    model = models.build_model(configuration, task, (FEATURES,), units, scale)
+    model = models.build_model(configuration, task, parts.x_train.shape[1:], units, scale)
     metric = training.metric_of(task, parts.y_train)[1]
     model.compile(
         models.build_optimizer(configuration, steps=9), models.build_loss(configuration, task), metrics=[metric]
@@ -72,8 +74,10 @@ def keras_reference(configuration, task, parts, orders):
     return np.array(curves), [weight.numpy() for weight in model.weights]
 
 
-def assert_like_keras(configuration, task="classification"):
-    built, parts = program(configuration, task)
+def assert_like_keras(configuration, task="classification", context=nullcontext, compiled_with="XLA", **data):
+    """context: within which the program is traced, and Keras's own training is not."""
+    with context():
+        built, parts = program(configuration, task, **data)
     orders = np.stack([np.random.default_rng(epoch).permutation(ROWS) for epoch in range(3)]).astype(np.int32)
     values = built(orders, 0, 3, configuration.seed)
     curves, weights = keras_reference(configuration, task, parts, orders)
@@ -81,7 +85,7 @@ def assert_like_keras(configuration, task="classification"):
     np.testing.assert_allclose(values, curves, rtol=2e-4, atol=2e-5)
     for mine, theirs in zip(built.model.weights, weights, strict=True):
         np.testing.assert_allclose(mine.numpy(), theirs, rtol=2e-3, atol=2e-5)
-    assert built.compiled_with == "XLA"
+    assert built.compiled_with == compiled_with
 
 
 @pytest.mark.parametrize("name", list(VOCABULARY["optimizer"]))
@@ -280,6 +284,37 @@ def test_convolutions_train_in_a_plain_graph_and_again_to_the_same_bits(tensorfl
         assert trained.compiled_with == "graph" and trained.history["loss"][1] < trained.history["loss"][0]
     for one, other in zip(*finals, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("overrides", [
+    {"optimizer": "Adam"},
+    {"optimizer": {"name": "AdamW", "weight_decay": 0.1}},
+    {"optimizer": {"name": "Adam", "amsgrad": True, "clipnorm": 0.5}},
+    {"optimizer": "Nadam"},
+    {"batch_normalization": {"momentum": 0.5}, "learning_rate": {"name": "CosineDecay", "initial_learning_rate": 0.01}},
+], ids=str)  # fmt: skip
+def test_convolutions_train_as_in_keras_by_other_kernels(tensorflow, overrides):
+    from src import graph_operations
+
+    configuration = experiment(**{"convolutions": CONVOLUTIONS, "learning_rate": 0.01} | overrides)
+    assert_like_keras(
+        configuration, context=graph_operations.faster, compiled_with="graph", shape=(8, 8, 1), data=images()
+    )
+
+
+def test_the_kernels_of_the_plain_graph_are_those_of_networks_with_convolutions_alone(tensorflow):
+    import keras
+
+    from src import experiments, graph_operations
+
+    seen = []
+    card = {"name": "images", "task": "classification", "classes": list("abc"), "shape": (8, 8, 1)}
+    for convolutions in (CONVOLUTIONS, []):
+        configuration = experiment(convolutions=convolutions, optimizer="Adam", learning_rate=0.01, epochs=1)
+        data = dict(zip("xy", images())) | {"card": card}
+        experiments.fit(configuration, data, slice(20, None), slice(20),
+                        lambda *_: seen.append(keras.optimizers.Adam.update_step is graph_operations.adam_step))  # fmt: skip
+    assert seen == [True, False]
 
 
 def test_the_cost_of_a_network_follows_from_its_configuration(tensorflow):

@@ -1,7 +1,11 @@
 """Which training comes next: repeats where their program is compiled already, long ones first, no core idle."""
 
+import multiprocessing
+import os
+import threading
 from collections import namedtuple
 
+from src import processes
 from src.workers import next_job
 
 Job = namedtuple("Job", "program repeat")
@@ -29,3 +33,12 @@ def test_after_the_last_of_a_program_comes_the_longest_that_no_other_is_at():
 
 def test_a_process_that_has_none_left_helps_another():
     assert next_job(waiting("long")[1:], Job("short", 3), {"long"}) == ("long", 2)
+
+
+def test_idle_processes_have_ended_when_end_idle_returns():
+    """Python 3.11 prints a traceback where the interpreter exits while a thread of theirs still closes its pipe."""
+    before, pool = threading.active_count(), processes.Processes()
+    child = pool.call(1, os.getpid)
+    pool.end_idle()
+    assert threading.active_count() == before
+    assert child not in [process.pid for process in multiprocessing.active_children()]
