@@ -1,6 +1,7 @@
 """docs/params.md is what the code says today, and leaves no key out."""
 
 from src import params, reference
+from src.params import checking
 from tests.conftest import ROOT
 
 
@@ -11,7 +12,7 @@ def reachable(model):
         current = waiting.pop()
         if current not in found:
             found.append(current)
-            waiting += [kind for field in current.model_fields.values() for kind in params.models_in(field.annotation)]
+            waiting += [kind for field in current.model_fields.values() for kind in checking.models_in(field.annotation)]
     return found
 
 
