@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -117,10 +118,11 @@ def measure_ours(dataset, overrides, rows, epochs, target):
     experiment, arrays, card = prepared(dataset, overrides, rows, epochs[0])
     batch = len(arrays[1]) if experiment.batch_size == "full" else experiment.batch_size
     runtime.configure(runtime.threads_for(experiments.multiply_adds(card, experiment), batch))
-    from src import training
+    from src import graph_operations, training
 
     model, optimizer, loss, metric, encoded = network(experiment, arrays, card)
-    program = training.EpochProgram(model, optimizer, loss, metric, training.Data(*encoded), experiment)
+    with graph_operations.faster() if experiment.convolutions else nullcontext():
+        program = training.EpochProgram(model, optimizer, loss, metric, training.Data(*encoded), experiment)
     warm_up = experiment.model_copy(update={"epochs": program.block})
     training.train(program, warm_up)
     done = training.train(program, experiment)

@@ -12,7 +12,9 @@ def reachable(model):
         current = waiting.pop()
         if current not in found:
             found.append(current)
-            waiting += [kind for field in current.model_fields.values() for kind in checking.models_in(field.annotation)]
+            waiting += [
+                kind for field in current.model_fields.values() for kind in checking.models_in(field.annotation)
+            ]
     return found
 
 
