@@ -12,7 +12,7 @@ from tests.kill_test import TIMES
 
 # What decides the bits of a result, and what of it the machine has that made the committed results.
 INSTRUCTIONS = {"fma", "avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_tile"}
-MADE_WITH = ("AuthenticAMD", {"fma", "avx2"})
+MADE_WITH = ("GenuineIntel", INSTRUCTIONS)
 
 
 def same_type_of_machine():
