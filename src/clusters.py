@@ -29,6 +29,7 @@ class Cluster:
     """Workers of another program at `address`, which run in this project's folder, on this machine or mounted."""
 
     channel = None
+    queues = True
 
     def __init__(self, address):
         self.address = address

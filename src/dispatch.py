@@ -5,6 +5,7 @@ where it runs never changes its result. All kinds of workers are entered by `wit
 
     submit(threads, function, *arguments)   a concurrent.futures.Future; BrokenProcessPool is a process that died
     size(threads)                           how many trainings of so many threads run side by side
+    queues                                  whether they want all at once: a cluster decides itself what runs where, and when
     channel                                 a queue with what the trainings say of their progress, or None
     end_idle()                              ends processes that wait for work, to free their memory
 """
@@ -41,6 +42,8 @@ def died(future):
 
 class Local:
     """As many processes of this machine as `jobs` allows: a number of threads, or 'auto'."""
+
+    queues = False
 
     def __init__(self, jobs):
         self.jobs, self.channel = jobs, processes.CONTEXT.Queue()

@@ -37,6 +37,8 @@ def train_all(jobs, workers, title):
 def train_waiting(waiting, threads, workers, progress, lost):
     """Yield manifests as they come, and put the jobs whose worker died into `lost`."""
     pending, ended = {}, None
+    if workers.queues:
+        pending, waiting = {workers.submit(threads, train_in_worker, job): job for job in waiting}, []
     while waiting or pending:
         while waiting and len(pending) < workers.size(threads):
             job = next_job(waiting, ended, {job.program for job in pending.values()})
