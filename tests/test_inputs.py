@@ -9,7 +9,7 @@ from PIL import Image
 from src import inputs
 from src.datasets import imdb, safe_pickle
 from src.errors import LaboratoryError
-from src.params import Imdb
+from src.params.dataset import Imdb
 
 RANDOM = np.random.default_rng(0)
 
