@@ -21,7 +21,9 @@ import numpy as np
 import pandas
 import psutil
 
-from src import clusters, command_line, experiments, params, workers
+from src import command_line, params
+from src.dispatch import clusters, workers
+from src.training import experiments
 
 BATCHES, TRAININGS, RUNS = 7, 30, 9  # trainings that do nothing, in each batch; runs written to MLflow
 WORKERS, SECONDS = (1, 8, 64, 512), (1, 10, 100)

@@ -37,8 +37,9 @@ def main():
         return loop()
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder), arguments.rows)
-        ours = timed(folder, "from src import dispatch, params; from src.searching import trials; s = params.load();\n"
-                             "with dispatch.chosen(s) as crew: trials.run('grid', s.search('grid'), crew)")  # fmt: skip
+        ours = timed(folder, "from src import params; from src.dispatch import backends; from src.searching import trials\n"
+                             "s = params.load()\n"
+                             "with backends.chosen(s) as crew: trials.run('grid', s.search('grid'), crew)")  # fmt: skip
         theirs = timed(
             folder,
             "import runpy, sys; sys.argv = ['search', '--loop']; runpy.run_module('benchmarks.search', run_name='__main__')",
@@ -72,8 +73,9 @@ def timed(folder, code):
 def loop():
     """The same networks by Keras as its documentation has them."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    from src import experiments, models, params
+    from src import params
     from src.searching import sampling, trials
+    from src.training import experiments, models
 
     wanted, data = params.load().search("grid"), experiments.development("mnist")
     for point in sampling.points(wanted):

@@ -83,8 +83,9 @@ def compare(name):
 
 def prepared(dataset, overrides, rows, epochs):
     """The resolved experiment, (x_train, y_train, x_validation, y_validation), and the dataset's card."""
-    from src import experiments, params
+    from src import params
     from src.datasets.split import validation_rows
+    from src.training import experiments
 
     settings = params.load()
     merged = {"seed": settings.seed, **settings.defaults, **overrides, "epochs": epochs}
@@ -100,32 +101,32 @@ def prepared(dataset, overrides, rows, epochs):
 
 def network(experiment, arrays, card):
     """Model, optimizer, loss, metric and the four arrays with targets as the loss takes them."""
-    from src import models, training
+    from src.training import models, trainer
 
     targets = len(card["classes"]) or 1
     scale = models.normalisation(experiment.normalisation, arrays[0])
     model = models.build_model(experiment, card["task"], tuple(card["shape"]), targets, scale)
     loss = models.loss_name(experiment, card["task"])
-    encoded = [part if index % 2 == 0 else training.encode_targets(part, loss, model.output_shape[-1])
+    encoded = [part if index % 2 == 0 else trainer.encode_targets(part, loss, model.output_shape[-1])
                for index, part in enumerate(arrays)]  # fmt: skip
-    metric = training.metric_of(card["task"], encoded[1])
+    metric = trainer.metric_of(card["task"], encoded[1])
     return model, models.build_optimizer(experiment, 1), models.build_loss(experiment, card["task"]), metric, encoded
 
 
 def measure_ours(dataset, overrides, rows, epochs, target):
-    from src import experiments, runtime
+    from src.training import experiments, runtime
 
     experiment, arrays, card = prepared(dataset, overrides, rows, epochs[0])
     batch = len(arrays[1]) if experiment.batch_size == "full" else experiment.batch_size
     runtime.configure(runtime.threads_for(experiments.multiply_adds(card, experiment), batch))
-    from src import graph_operations, training
+    from src.training import graph_operations, trainer
 
     model, optimizer, loss, metric, encoded = network(experiment, arrays, card)
     with graph_operations.faster() if experiment.convolutions else nullcontext():
-        program = training.EpochProgram(model, optimizer, loss, metric, training.Data(*encoded), experiment)
+        program = trainer.EpochProgram(model, optimizer, loss, metric, trainer.Data(*encoded), experiment)
     warm_up = experiment.model_copy(update={"epochs": program.block})
-    training.train(program, warm_up)
-    done = training.train(program, experiment)
+    trainer.train(program, warm_up)
+    done = trainer.train(program, experiment)
     return {"epoch": done.seconds / experiment.epochs, "before": program.compile_seconds, "memory": peak_memory()}
 
 

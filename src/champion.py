@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from src import calibration, experiments, params, results
+from src import calibration, params, results
 from src.datasets.examples import dense
 from src.errors import LaboratoryError
+from src.training import experiments
 
 # Validation rows that calibrate: enough to know one number well, and a second of work for a convolutional network.
 CALIBRATION_ROWS = 5000

@@ -15,8 +15,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from src import experiments, params, runtime
+from src import params
 from src.datasets import split
+from src.training import experiments, runtime
 
 # What an experiment has and an estimator has not: these are decided by its class and by scikit-learn.
 NOT_PARAMETERS = {"engine", "repeats", "seed", "training_rows"}
@@ -88,7 +89,7 @@ class KerasNetwork(BaseEstimator):
         """Outputs of the network, float64 [rows, units]."""
         check_is_fitted(self, "model_")
         x = validate_data(self, X, reset=False, allow_nd=True, ensure_min_samples=1)
-        from src.training import VALIDATION_BATCH
+        from src.training.trainer import VALIDATION_BATCH
 
         batches = [x[first : first + VALIDATION_BATCH] for first in range(0, len(x), VALIDATION_BATCH)]
         return np.concatenate(

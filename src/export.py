@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from src import champion, command_line, runtime
+from src import champion, command_line
 from src.errors import LaboratoryError, command
+from src.training import runtime
 
 
 @command

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from src.augmentation import augment
-from src.models import activation_layer
+from src.training.augmentation import augment
+from src.training.models import activation_layer
 
 BINS = 60
 MAPS = 16  # feature maps and filters shown of a convolution

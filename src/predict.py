@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from src import calibration, champion, command_line, experiments, inputs, plots, runtime
+from src import calibration, champion, command_line, inputs, plots
 from src.errors import command
 from src.report import tables
+from src.training import experiments, runtime
 from src.wording import number, percent
 
 PICTURE = Path("predictions.png")

@@ -1,7 +1,7 @@
 """python -m src.reference: write docs/params.md, every key of params.yaml with its type, its default and its meaning.
 
-All of it comes from src/params, src/vocabulary.json and, for the settings of an experiment, from
-`defaults:` in params.yaml and its comments.
+All of it comes from src/params and its vocabulary.json and, for the settings of an experiment, from `defaults:` in
+params.yaml and its comments.
 """
 
 import json
@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 from ruamel.yaml import YAML
 
 from src import command_line, params
-from src.vocabulary import LARGEST, VOCABULARY
+from src.params.vocabulary import LARGEST, VOCABULARY
 
 FILE = Path("docs/params.md")
 SECTIONS = {

@@ -16,8 +16,10 @@ from pathlib import Path
 import numpy as np
 import pandas
 
-from src import evaluation, experiments, processes, results, runtime
+from src import evaluation, results
+from src.dispatch import processes
 from src.errors import LaboratoryError
+from src.training import experiments, runtime
 from src.wording import value
 
 MOST_PROCESSES = 4  # SQLite lets one of them write at a time

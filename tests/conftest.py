@@ -22,7 +22,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 @pytest.fixture(scope="session")
 def tensorflow():
     """TensorFlow with the settings that training uses."""
-    from src import runtime
+    from src.training import runtime
 
     if "tensorflow" not in sys.modules:
         runtime.configure(threads=1)

@@ -17,7 +17,8 @@ import pytest
 import yaml
 from distributed.cli import dask_scheduler, dask_worker
 
-from src import dispatch, params
+from src import params
+from src.dispatch import backends
 from src.errors import LaboratoryError
 from tests.conftest import BIN, ROOT, copy_project, small_params
 
@@ -252,7 +253,7 @@ def test_a_worker_in_another_folder_is_refused(project, cluster, untrained, work
     shutil.copytree(project.folder, tmp_path / "copy", ignore=shutil.ignore_patterns(".git"))
     worker(cwd=tmp_path / "copy")
     assert f"runs in {tmp_path / 'copy'}" in refused(project, cluster)
-    with (tmp_path / "copy/src/training.py").open("a") as code:
+    with (tmp_path / "copy/src/training/trainer.py").open("a") as code:
         code.write("# edited\n")
     assert "has code " in refused(project, cluster)
 
@@ -344,7 +345,7 @@ def test_a_ray_node_in_another_folder_or_with_other_code_is_refused(project, ray
     ray_cluster.start_node(cwd=tmp_path / "copy")
     assert refused(project, ray_cluster).startswith("error: Ray worker on ")
     assert f"runs in {tmp_path / 'copy'}" in refused(project, ray_cluster)
-    with (tmp_path / "copy/src/training.py").open("a") as code:
+    with (tmp_path / "copy/src/training/trainer.py").open("a") as code:
         code.write("# edited\n")
     assert "has code " in refused(project, ray_cluster)
 
@@ -352,10 +353,10 @@ def test_a_ray_node_in_another_folder_or_with_other_code_is_refused(project, ray
 def test_without_ray_one_line_says_so(raw_params, monkeypatch):
     settings = params.validate(raw_params | {"workers": {"backend": "ray", "address": "127.0.0.1:9"}})
     with pytest.raises(LaboratoryError, match="no Ray cluster answers at 127.0.0.1:9|pip install ray"):
-        dispatch.chosen(settings).__enter__()
+        backends.chosen(settings).__enter__()
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(LaboratoryError, match="pip install ray"):
-        dispatch.chosen(settings).__enter__()
+        backends.chosen(settings).__enter__()
 
 
 # ---------------------------------------------------------------- docs/cluster
@@ -464,17 +465,17 @@ def test_a_process_that_dies_costs_a_search_its_own_trial_only(project, trained_
 
 def test_the_environment_comes_before_params_yaml(raw_params, monkeypatch):
     settings = params.validate(raw_params)
-    assert isinstance(dispatch.chosen(settings), dispatch.Local)
+    assert isinstance(backends.chosen(settings), backends.Local)
     monkeypatch.setenv("LABORATORY_WORKERS", "dask")
     with pytest.raises(LaboratoryError, match="address"):
-        dispatch.chosen(settings)
+        backends.chosen(settings)
     monkeypatch.setenv("LABORATORY_ADDRESS", "tcp://10.0.0.1:8786")
-    assert dispatch.chosen(settings).address == "tcp://10.0.0.1:8786"
+    assert backends.chosen(settings).address == "tcp://10.0.0.1:8786"
     monkeypatch.setenv("LABORATORY_WORKERS", "local")
-    assert isinstance(dispatch.chosen(settings), dispatch.Local)
+    assert isinstance(backends.chosen(settings), backends.Local)
     monkeypatch.setenv("LABORATORY_WORKERS", "dusk")
     with pytest.raises(LaboratoryError, match="workers.*'dusk'"):
-        dispatch.chosen(settings)
+        backends.chosen(settings)
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ import importlib
 import pytest
 import yaml
 
-from src import experiments, params
+from src import params
+from src.training import experiments
 from tests.conftest import ROOT, small_params
 
 STAGES = {
@@ -42,7 +43,7 @@ def module_of(stage):
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_depends_on_exactly_the_modules_it_imports(name):
     used = imports_of(module_of(name))
-    data = {ROOT / "src/vocabulary.json"} if ROOT / "src/vocabulary.py" in used else set()
+    data = {ROOT / "src/params/vocabulary.json"} if ROOT / "src/params/vocabulary.py" in used else set()
     listed = [ROOT / dep for dep in STAGES[name]["do"]["deps"] if dep.startswith("src/")]
     folders = [path for path in listed if path.is_dir()]
     missing = [path for path in used | data if path not in listed and not any(f in path.parents for f in folders)]

@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from src import params
 from src.errors import LaboratoryError
+from src.params.vocabulary import VOCABULARY
 from src.report import execution, keras_code, notebook
-from src.vocabulary import VOCABULARY
 from tests.conftest import ROOT, copy_project, small_params
 from tests.test_training import experiment
 
@@ -67,14 +67,14 @@ def run(source, names):
 
 
 def loss_of(configuration, facts):
-    from src import models
+    from src.training import models
 
     return models.loss_name(configuration, "classification" if facts.classes else "regression")
 
 
 def networks(configuration, facts, names):
     """(the source's network, the laboratory's with the same weights)."""
-    from src import models
+    from src.training import models
 
     source = keras_code.network(configuration.model_dump(mode="json"), loss_of(configuration, facts), facts)
     mine = run(source, names)["model"]
@@ -153,7 +153,7 @@ LOSSES = ["SparseCategoricalCrossentropy", "CategoricalGeneralizedCrossEntropy",
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_loss_and_accuracy_are_measured_as_in_the_laboratory(tensorflow, loss, classes):
-    from src import models, training
+    from src.training import models, trainer
 
     facts = data(classes=classes)
     configuration, names = experiment(loss=loss, epochs=1, kernel_regularizer="L2"), arrays(facts)
@@ -162,11 +162,11 @@ def test_loss_and_accuracy_are_measured_as_in_the_laboratory(tensorflow, loss, c
         names |= {part: np.eye(classes, dtype="float32")[names[part]] for part in ("y_train", "y_val")}
     left = run(keras_code.network(plain, loss, facts) + "\n" + keras_code.training(plain, loss, facts), names)
     model = left["model"]
-    encoded = training.encode_targets(labels, loss, model.output_shape[-1])
-    outputs, value = training.outputs_and_loss(
+    encoded = trainer.encode_targets(labels, loss, model.output_shape[-1])
+    outputs, value = trainer.outputs_and_loss(
         model, models.build_loss(configuration, "classification"), names["x_val"], encoded
     )
-    metric = training.metric_of("classification", encoded)[1]
+    metric = trainer.metric_of("classification", encoded)[1]
     assert left["history"].history["val_loss"] == pytest.approx([value], rel=1e-4)
     assert left["history"].history["val_accuracy"] == pytest.approx([np.mean(metric(encoded, outputs))], rel=1e-5)
 
@@ -208,7 +208,7 @@ def all_arguments(kind, name):
 
 @pytest.mark.parametrize("name", list(VOCABULARY["optimizer"]))
 def test_every_optimizer_keeps_its_arguments(tensorflow, name):
-    from src import models
+    from src.training import models
 
     configuration = experiment(optimizer=all_arguments("optimizer", name), learning_rate=0.03)
     lines, source = keras_code.optimizer_lines(configuration.model_dump(mode="json"))
@@ -218,7 +218,7 @@ def test_every_optimizer_keeps_its_arguments(tensorflow, name):
 
 @pytest.mark.parametrize("name", list(VOCABULARY["schedule"]))
 def test_every_schedule_keeps_its_arguments(tensorflow, name):
-    from src import models
+    from src.training import models
 
     schedule = all_arguments("schedule", name) | ({"decay_steps": "all"} if name == "CosineDecay" else {})
     configuration = experiment().model_copy(update={"learning_rate": schedule})
@@ -233,7 +233,7 @@ def test_every_schedule_keeps_its_arguments(tensorflow, name):
 def test_every_keras_object_keeps_its_arguments(tensorflow, kind, module):
     import keras
 
-    from src import models
+    from src.training import models
 
     for name in VOCABULARY[kind]:
         configuration = all_arguments(kind, name)

@@ -274,7 +274,7 @@ def test_losses_gradients_and_weights_are_those_of_keras_over_100_steps(tensorfl
 
 def trained_by_both(overrides, task="classification", data=None):
     """(what the compiled trainer leaves, its weights; what this engine leaves, its weights) for the same experiment."""
-    from src import models, training
+    from src.training import models, trainer
 
     configuration = experiment(**overrides)
     assert engine.refuse(configuration, task) == ""
@@ -282,13 +282,13 @@ def trained_by_both(overrides, task="classification", data=None):
     units = y.max() + 1 if task == "classification" else y.shape[1]
     model = models.build_model(configuration, task, x.shape[1:], int(units), (0.0, 1.0))
     loss_name, activation = models.loss_name(configuration, task), models.output_of(configuration, task, int(units))[1]
-    y = training.encode_targets(y, loss_name, model.output_shape[-1])
+    y = trainer.encode_targets(y, loss_name, model.output_shape[-1])
     held_out = len(y) // 5
-    parts = training.Data(x[held_out:], y[held_out:], x[:held_out], y[:held_out])
+    parts = trainer.Data(x[held_out:], y[held_out:], x[:held_out], y[:held_out])
     network = engine.build(configuration, [w.numpy() for w in model.trainable_weights], activation, loss_name, task)
-    program = training.EpochProgram(model, models.build_optimizer(configuration, 1), models.build_loss(configuration, task),
-                                    training.metric_of(task, y), parts, configuration)  # fmt: skip
-    compiled = training.train(program, configuration)
+    program = trainer.EpochProgram(model, models.build_optimizer(configuration, 1), models.build_loss(configuration, task),
+                                    trainer.metric_of(task, y), parts, configuration)  # fmt: skip
+    compiled = trainer.train(program, configuration)
     mine = engine.train(network, configuration, parts.x_train, parts.y_train, parts.x_validation, parts.y_validation)
     return compiled, [w.numpy() for w in model.trainable_weights], mine, engine.weights(network)
 

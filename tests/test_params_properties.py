@@ -15,9 +15,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from src import experiments, params
+from src import params
 from src.errors import LaboratoryError
-from src.vocabulary import VOCABULARY
+from src.params.vocabulary import VOCABULARY
+from src.training import experiments
 from tests.conftest import small_params
 
 EXAMPLES = int(os.environ.get("LABORATORY_EXAMPLES", 5000))
@@ -263,16 +264,16 @@ def test_what_is_accepted_can_be_trained(tensorflow):
 
 
 def update_once(experiment, card, x, y):
-    """One step of training, as src/training.py makes it."""
+    """One step of training, as src/training/trainer.py makes it."""
     import tensorflow as tf
 
-    from src import models, training
+    from src.training import models, trainer
 
     scale = models.normalisation(experiment.normalisation, x)
     targets = len(card["classes"]) or 1
     model = models.build_model(experiment, card["task"], tuple(card["shape"]), targets, scale)
     optimizer, loss = models.build_optimizer(experiment, 10), models.build_loss(experiment, card["task"])
-    y = training.encode_targets(y, models.loss_name(experiment, card["task"]), model.output_shape[-1])
+    y = trainer.encode_targets(y, models.loss_name(experiment, card["task"]), model.output_shape[-1])
     with tf.GradientTape() as tape:
         value = loss(y, model(x.astype(np.float32), training=True)) + sum(model.losses)
     optimizer.apply(tape.gradient(value, model.trainable_variables), model.trainable_variables)

@@ -6,7 +6,7 @@ import sys
 from tests.conftest import ROOT
 
 MANY_PROGRAMS = """
-from src import runtime
+from src.training import runtime
 runtime.configure(threads=1)
 import tensorflow
 for number in range(12):

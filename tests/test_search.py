@@ -12,9 +12,11 @@ import pandas
 import pytest
 import yaml
 
-from src import dispatch, experiments, params
+from src import params
+from src.dispatch import backends
 from src.errors import LaboratoryError
 from src.searching import results, sampling, trials
+from src.training import experiments
 from tests.conftest import ROOT, copy_project, small_params
 from tests.test_pipeline import mlflow_runs
 
@@ -161,7 +163,7 @@ def here(tmp_path_factory):
 @pytest.fixture(scope="module")
 def pools(here):
     """{1: one worker, 2: two workers}; each imports TensorFlow once for all tests."""
-    with dispatch.Local(1) as one, dispatch.Local(2) as two:
+    with backends.Local(1) as one, backends.Local(2) as two:
         yield {1: one, 2: two}
 
 

@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from src import params
-from src.vocabulary import VOCABULARY
+from src.params.vocabulary import VOCABULARY
 
 ROWS, FEATURES, CLASSES, BATCH = 44, 5, 3, 16  # two full batches and a rest of 12
 
@@ -34,31 +34,29 @@ def rows(task="classification", count=ROWS + 20):
 
 def program(configuration, task="classification", shape=(FEATURES,), data=None, classes=CLASSES):
     """An EpochProgram for the configuration, as `fitting.fit` builds it."""
-    from src import models, training
+    from src.training import models, trainer
 
     x, y = data or rows(task)
     units = classes if task == "classification" else 1
     scale = models.normalisation(configuration.normalisation, x[20:])
     model = models.build_model(configuration, task, shape, units, scale)
     loss = models.loss_name(configuration, task)
-    targets = training.encode_targets(y, loss, model.output_shape[-1])
-    parts = training.Data(x[20:], targets[20:], x[:20], targets[:20])
+    targets = trainer.encode_targets(y, loss, model.output_shape[-1])
+    parts = trainer.Data(x[20:], targets[20:], x[:20], targets[:20])
     optimizer = models.build_optimizer(configuration, steps=9)
-    metric = training.metric_of(task, targets)
-    built = training.EpochProgram(
-        model, optimizer, models.build_loss(configuration, task), metric, parts, configuration
-    )
+    metric = trainer.metric_of(task, targets)
+    built = trainer.EpochProgram(model, optimizer, models.build_loss(configuration, task), metric, parts, configuration)
     return built, parts
 
 
 def keras_reference(configuration, task, parts, orders):
     """The same training through keras.Model.train_on_batch: (curves like the program's, weights)."""
-    from src import models, training
+    from src.training import models, trainer
 
     scale = models.normalisation(configuration.normalisation, parts.x_train)
     units = CLASSES if task == "classification" else 1
     model = models.build_model(configuration, task, parts.x_train.shape[1:], units, scale)
-    metric = training.metric_of(task, parts.y_train)[1]
+    metric = trainer.metric_of(task, parts.y_train)[1]
     model.compile(
         models.build_optimizer(configuration, steps=9), models.build_loss(configuration, task), metrics=[metric]
     )
@@ -135,16 +133,16 @@ def test_regression_losses_are_those_of_keras(tensorflow, name):
 def test_early_stopping_stops_and_restores_as_keras_does(tensorflow, settings):
     import keras
 
-    from src import training
+    from src.training import trainer
 
     configuration = experiment(epochs=40, learning_rate=0.5, early_stopping=settings)
     built, _ = program(configuration)
     assert built.block > 1, "the point is to stop inside a block of epochs"
-    trained = training.train(built, configuration)
+    trained = trainer.train(built, configuration)
 
     unstopped, _ = program(experiment(epochs=40, learning_rate=0.5))
     weights = []
-    orders = training.shuffled(np.random.default_rng(configuration.seed), ROWS, 40)
+    orders = trainer.shuffled(np.random.default_rng(configuration.seed), ROWS, 40)
     model = keras.Sequential([keras.layers.Dense(1)])
     names = ["loss", "accuracy", "val_loss", "val_accuracy"]
     callback = keras.callbacks.EarlyStopping(**configuration.early_stopping.model_dump())
@@ -173,37 +171,37 @@ RANDOM = {"dropout": 0.3, "gaussian_noise": 0.1, "input_noise": 0.1, "batch_norm
 
 
 def test_training_twice_gives_the_same_bits(tensorflow):
-    from src import training
+    from src.training import trainer
 
     finals = []
     for _ in range(2):
         built, _ = program(experiment(**RANDOM, epochs=5))
-        training.train(built, experiment(**RANDOM, epochs=5))
+        trainer.train(built, experiment(**RANDOM, epochs=5))
         finals.append([weight.numpy() for weight in built.model.weights])
     for one, other in zip(*finals, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_a_program_reused_for_another_seed_gives_the_bits_of_a_fresh_one(tensorflow):
-    from src import models, training
+    from src.training import models, trainer
 
     second = experiment(**RANDOM, epochs=5, seed=8)
     fresh, parts = program(second)
-    training.train(fresh, second)
+    trainer.train(fresh, second)
 
     reused, _ = program(experiment(**RANDOM, epochs=5))
-    training.train(reused, experiment(**RANDOM, epochs=5))
+    trainer.train(reused, experiment(**RANDOM, epochs=5))
     scale = models.normalisation("standardise", parts.x_train)
     reused.adopt(
         models.build_model(second, "classification", (FEATURES,), CLASSES, scale), models.build_optimizer(second, 9)
     )
-    training.train(reused, second)
+    trainer.train(reused, second)
     for one, other in zip(fresh.model.weights, reused.model.weights, strict=True):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
 
 
 def test_the_same_weights_are_the_same_file_whatever_was_built_before(tensorflow, tmp_path):
-    from src import models
+    from src.training import models
 
     configuration = experiment(**RANDOM, hidden_layers=[4, 4])
     for name in ("first", "second"):
@@ -222,31 +220,31 @@ def test_random_layers_act_in_training_only(tensorflow):
 
 
 def test_a_loss_that_is_no_number_ends_the_training_and_is_recorded(tensorflow):
-    from src import training
+    from src.training import trainer
 
     configuration = experiment(loss="MeanSquaredError", learning_rate=1e30, epochs=50)
     built, _ = program(configuration, "regression")
-    trained = training.train(built, configuration)
+    trained = trainer.train(built, configuration)
     assert "epoch" in trained.failure and len(trained.history["loss"]) <= built.block
 
 
 def test_a_network_xla_cannot_compile_trains_in_a_plain_graph_and_says_so(tensorflow):
     import keras
 
-    from src import models, training
+    from src.training import models, trainer
 
     configuration = experiment(epochs=2)
     x, y = rows()
     outside = keras.layers.Lambda(lambda t: tensorflow.ensure_shape(
         tensorflow.numpy_function(lambda a: a, [t], tensorflow.float32), (None, FEATURES)))  # fmt: skip
     model = keras.Sequential([keras.Input((FEATURES,)), outside, keras.layers.Dense(CLASSES, activation="softmax")])
-    parts = training.Data(x[20:], y[20:], x[:20], y[:20])
+    parts = trainer.Data(x[20:], y[20:], x[:20], y[:20])
     optimizer, loss = models.build_optimizer(configuration, 9), models.build_loss(configuration, "classification")
     with pytest.warns(UserWarning, match="plain graph"):
-        built = training.EpochProgram(
-            model, optimizer, loss, training.metric_of("classification", y), parts, configuration
+        built = trainer.EpochProgram(
+            model, optimizer, loss, trainer.metric_of("classification", y), parts, configuration
         )
-    trained = training.train(built, configuration)
+    trained = trainer.train(built, configuration)
     assert trained.compiled_with == "graph" and trained.history["loss"][1] < trained.history["loss"][0]
 
 
@@ -258,12 +256,12 @@ def images(count=64):
 
 
 def test_augmentation_trains_inside_the_compiled_program(tensorflow):
-    from src import training
+    from src.training import trainer
 
     settings = {"horizontal_flip": True, "shift": 1, "rotation": 10, "zoom": 0.1, "shear": 5}
     configuration = experiment(augmentation=settings, normalisation="unit", epochs=2)
     built, _ = program(configuration, shape=(8, 8, 1), data=images())
-    assert training.train(built, configuration).compiled_with == "XLA"
+    assert trainer.train(built, configuration).compiled_with == "XLA"
 
 
 CONVOLUTIONS = [
@@ -273,14 +271,14 @@ CONVOLUTIONS = [
 
 
 def test_convolutions_train_in_a_plain_graph_and_again_to_the_same_bits(tensorflow):
-    from src import graph_operations, training
+    from src.training import graph_operations, trainer
 
     changes = {"optimizer": "adam", "normalisation": "unit", "epochs": 2, "learning_rate": 0.01}
     configuration, finals = experiment(convolutions=CONVOLUTIONS, **changes), []
     for _ in range(2):
         with graph_operations.faster():
             built, _ = program(configuration, shape=(8, 8, 1), data=images())
-        trained = training.train(built, configuration)
+        trained = trainer.train(built, configuration)
         finals.append([weight.numpy() for weight in built.model.weights])
         assert trained.compiled_with == "graph" and trained.history["loss"][1] < trained.history["loss"][0]
     for one, other in zip(*finals, strict=True):
@@ -296,7 +294,7 @@ def test_convolutions_train_in_a_plain_graph_and_again_to_the_same_bits(tensorfl
 ], ids=str)  # fmt: skip
 def test_convolutions_train_as_in_keras_by_other_kernels(tensorflow, overrides):
     """Epsilon: normalisation takes a bias out again, so that its gradient is rounding alone, which Adam's 1e-7 would blow up."""
-    from src import graph_operations
+    from src.training import graph_operations
 
     configuration = experiment(**{"convolutions": CONVOLUTIONS, "learning_rate": 0.01} | overrides)
     assert_like_keras(
@@ -307,7 +305,7 @@ def test_convolutions_train_as_in_keras_by_other_kernels(tensorflow, overrides):
 def test_the_kernels_of_the_plain_graph_are_those_of_networks_with_convolutions_alone(tensorflow):
     import keras
 
-    from src import experiments, graph_operations
+    from src.training import experiments, graph_operations
 
     seen = []
     card = {"name": "images", "task": "classification", "classes": list("abc"), "shape": (8, 8, 1)}
@@ -320,7 +318,7 @@ def test_the_kernels_of_the_plain_graph_are_those_of_networks_with_convolutions_
 
 
 def test_the_cost_of_a_network_follows_from_its_configuration(tensorflow):
-    from src.experiments import multiply_adds
+    from src.training.experiments import multiply_adds
 
     configuration = experiment(convolutions=CONVOLUTIONS, hidden_layers=[7])
     built, _ = program(configuration, shape=(8, 8, 1), data=images())
@@ -335,7 +333,7 @@ def test_the_cost_of_a_network_follows_from_its_configuration(tensorflow):
 
 
 def augmented(tensorflow, pictures, **settings):
-    from src.augmentation import augment
+    from src.training.augmentation import augment
 
     return augment(tensorflow.constant(pictures), params.Augmentation(**settings), tensorflow.constant([3, 4])).numpy()
 
@@ -383,7 +381,7 @@ def test_zoom_changes_the_size_by_the_stated_fraction(tensorflow):
 
 def fitted(configuration, data, training_rows=slice(20, None), validation_rows=slice(20)):
     """(final weights, compile seconds) of one training through `fitting.fit`."""
-    from src import fitting
+    from src.training import fitting
 
     model, _, facts = fitting.fit(configuration, data, training_rows, validation_rows)
     return [weight.numpy() for weight in model.weights], facts["compile_seconds"]
@@ -407,7 +405,7 @@ OTHER_NUMBERS = [
 
 def test_experiments_that_differ_in_numbers_share_a_program_and_get_their_own_results(tensorflow):
     """Bit for bit what each gives with a program compiled for it alone."""
-    from src import fitting
+    from src.training import fitting
 
     base = {"optimizer": "adam", "weight_decay": 0.01, "dropout": 0.2, "epochs": 5, "batch_size": 4}
     data = table()
@@ -427,7 +425,7 @@ def test_experiments_that_differ_in_numbers_share_a_program_and_get_their_own_re
 
 
 def test_folds_share_a_program(tensorflow):
-    from src import fitting
+    from src.training import fitting
 
     data, numbers = table("regression"), np.arange(64)
     configuration = experiment(normalisation="none", loss="MeanSquaredError")
@@ -458,7 +456,7 @@ def test_weight_decay_is_an_l2_penalty_of_half_of_it_on_every_weight(tensorflow)
 
 def test_the_numpy_engine_trains_like_the_compiled_one(tensorflow):
     """From equal weights in an equal order; float32 sums in another order differ a little more with each step."""
-    from src import fitting
+    from src.training import fitting
 
     histories = []
     for engine in ("keras", "numpy"):
@@ -471,8 +469,8 @@ def test_the_numpy_engine_trains_like_the_compiled_one(tensorflow):
 
 
 def test_the_numpy_engine_refuses_before_training_what_it_cannot_do():
-    from src import experiments
     from src.errors import LaboratoryError
+    from src.training import experiments
 
     card = {"name": "table", "task": "classification", "shape": [FEATURES], "classes": list("abc")}
     for key, value in {"batch_normalization": True, "weight_decay": 0.1, "optimizer": "Lion"}.items():
@@ -485,7 +483,7 @@ def test_the_faster_matrix_product_has_the_gradients_of_tensorflow(columns):
     """Rows of 1,024 numbers compete for a core's cache and are read with gaps, rows of 48 are left alone."""
     import tensorflow as tf
 
-    from src import operations
+    from src.training import operations
 
     x, weights = tf.random.stateless_normal((6, columns), (1, 2)), tf.random.stateless_normal((columns, 5), (3, 4))
 
@@ -505,7 +503,7 @@ def test_the_faster_matrix_product_has_the_gradients_of_tensorflow(columns):
 def test_the_faster_normal_numbers_are_normal_and_finite():
     import tensorflow as tf
 
-    from src import operations
+    from src.training import operations
 
     with operations.faster():
         draw = tf.function(lambda: tf.random.stateless_normal((1000, 1000), (1, 2), 3.0, 0.5), jit_compile=True)

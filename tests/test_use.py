@@ -13,7 +13,7 @@ import requests
 import yaml
 from PIL import Image
 
-from src.vocabulary import VOCABULARY
+from src.params.vocabulary import VOCABULARY
 from tests.conftest import ROOT, copy_project, small_params
 
 pytestmark = pytest.mark.slow
@@ -135,7 +135,8 @@ def outputs_of_exports(folder, tensorflow, x):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_all_exported_forms_agree_with_the_network(name, tensorflow, tmp_path, raw_params):
-    from src import champion, experiments, export, models, params
+    from src import champion, export, params
+    from src.training import experiments, models
 
     shape, classes, settings = NETWORKS[name]
     raw_params["studies"]["digits"]["experiments"] = {"exported": settings}

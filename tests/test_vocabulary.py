@@ -2,17 +2,17 @@
 
 import json
 
-from src import vocabulary
+from src.params import vocabulary
 
 
 def test_the_vocabulary_is_that_of_the_installed_keras(tensorflow):
-    assert json.loads(vocabulary.FILE.read_text()) == vocabulary.collect(), "run: python -m src.vocabulary"
+    assert json.loads(vocabulary.FILE.read_text()) == vocabulary.collect(), "run: python -m src.params.vocabulary"
 
 
 def test_every_name_can_be_built_with_its_defaults(tensorflow):
     import keras
 
-    from src.models import activation_layer, keras_object
+    from src.training.models import activation_layer, keras_object
 
     given = {"required": 1.0}
     modules = {"optimizer": keras.optimizers, "loss": keras.losses, "initializer": keras.initializers,

@@ -5,8 +5,8 @@ import os
 import threading
 from collections import namedtuple
 
-from src import processes
-from src.workers import next_job
+from src.dispatch import processes
+from src.dispatch.workers import next_job
 
 Job = namedtuple("Job", "program repeat")
 

@@ -35,7 +35,7 @@ from src.numpy_network.losses import (
 from src.numpy_network.metrics import accuracy, mse
 from src.numpy_network.neuralnet import NeuralNetwork
 from src.numpy_network.optimizer import SGD, Adam, RMSProp
-from src.vocabulary import VOCABULARY
+from src.params.vocabulary import VOCABULARY
 
 # Keras's name -> what stands for it here, and {Keras's argument: ours}. Arguments not given have Keras's defaults.
 ACTIVATIONS = {
@@ -159,7 +159,7 @@ def build(experiment, weights, output_activation, loss_name, task):
 
 
 def layers(experiment, output_units, output_activation):
-    """The layers in the order of src.models.build_model: dense, activation, noise, dropout; then the output."""
+    """The layers in the order of src.training.models.build_model: dense, activation, noise, dropout; then the output."""
     if experiment.input_noise:
         yield GaussianNoise(experiment.input_noise)
     options = [experiment.per_layer(key) for key in ("kernel_regularizer", "activation", "gaussian_noise", "dropout")]
@@ -187,7 +187,7 @@ def made(configuration, known):
 
 @dataclass
 class Training:
-    """What a training left behind, beside the weights in the network: the fields of src.training.Training."""
+    """What a training left behind, beside the weights in the network: the fields of src.training.trainer.Training."""
 
     history: dict[str, list[float]]  # loss, METRIC, val_loss, val_METRIC: one value an epoch
     epoch_ends: list[float]  # seconds since the Unix epoch
@@ -202,8 +202,8 @@ class Training:
 def train(network, experiment, x_train, y_train, x_validation, y_validation, on_block=None, threads=1):
     """Train a network from `build` in place; returns a Training.
 
-    x: float32 [rows, features], normalised, or CSR; y: as src.training.encode_targets makes it. on_block(epochs done,
-    {name: value}) is called after each epoch. threads: of BLAS, one for small layers; results may depend on
+    x: float32 [rows, features], normalised, or CSR; y: as src.training.trainer.encode_targets makes it.
+    on_block(epochs done, {name: value}) is called after each epoch. threads: of BLAS, one for small layers; results may depend on
     it in the last bits.
     """
     started, ends = time.time(), []

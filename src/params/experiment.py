@@ -1,6 +1,6 @@
 """One experiment: a network and its training.
 
-The vocabulary is Keras's own (src/vocabulary.py).
+The vocabulary is Keras's own (src/params/vocabulary.py).
 """
 
 from typing import Annotated, Any, Literal
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from src.params.common import Fraction, Frozen, NonNegative, Positive, Seed
-from src.vocabulary import LARGEST, VOCABULARY, canonical_name, named
+from src.params.vocabulary import LARGEST, VOCABULARY, canonical_name, named
 
 # A text among a field's annotations says what its validator accepts: docs/params.md is generated from these classes.
 
@@ -198,7 +198,7 @@ class Experiment(Frozen):
         return value if isinstance(value, list) else [value] * len(self.hidden_layers)
 
     def compiled_settings(self):
-        """The settings that are compiled into a training program, as text: its inputs (src/training.py) are left out."""
+        """The settings that are compiled into a training program, as text: its inputs (src/training/trainer.py) are left out."""
         inputs = {"seed", "repeats", "early_stopping", "validation_split", "weight_decay"}
         if not isinstance(self.learning_rate, dict):  # a schedule is compiled in, with its length
             inputs |= {"learning_rate", "epochs"}

@@ -16,7 +16,7 @@ from src.params.study import Study
 
 
 class Workers(Frozen):
-    """Where trainings run, see src/dispatch.py. Never changes a result."""
+    """Where trainings run, see src/dispatch/backends.py. Never changes a result."""
 
     backend: Literal["local", "dask", "ray"] = "local"
     """processes of this machine, or workers of a Dask scheduler or of a Ray cluster"""

@@ -1,7 +1,7 @@
 """A resolved experiment -> plain Keras source, as one would write it by hand: only what the experiment uses.
 
 The source expects the arrays x_train, y_train, x_val and y_val (notebook.py writes the cells that make them); it leaves
-`model` and `history`. What it computes is what src/models.py and src/training.py compute; tests hold the two together.
+`model` and `history`. What it computes is what models.py and trainer.py of src/training compute; tests hold the two together.
 """
 
 import math

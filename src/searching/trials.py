@@ -21,11 +21,13 @@ import optuna
 from sklearn.model_selection import KFold, StratifiedKFold
 from tqdm import tqdm
 
-from src import dispatch, experiments, params, processes
+from src import params
+from src.dispatch import backends, processes
 from src.errors import LaboratoryError
 from src.params import Experiment
 from src.params.search import ADAPTIVE, applied, label
 from src.searching import results, sampling
+from src.training import experiments
 
 ROUND = 4  # trials that tpe and gp draw before they look at results again, whatever the number of workers
 CURVE_POINTS = 200  # epochs kept of a curve
@@ -45,7 +47,7 @@ class Fit:
 
 
 def run(name, search, workers):
-    """Run the search and return its outcome, which search.json keeps (see `outcome_of`). workers: see src/dispatch.py."""
+    """Run the search and return its outcome, kept by search.json (see `outcome_of`). workers: see src/dispatch/backends.py."""
     started, data = time.time(), experiments.development(search.dataset)
     folder = results.folder(name)
     (folder / "fits").mkdir(parents=True, exist_ok=True)
@@ -265,7 +267,7 @@ def train_round(search, journal, trainings, workers, deadline, progress):
             pending |= {workers.submit(threads, train_chunk, search, journal, chunk, deadline): chunk for chunk in mine}
             done, _ = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
             ended = {future: pending.pop(future) for future in done}
-            dead = [chunk for future, chunk in ended.items() if dispatch.died(future)]
+            dead = [chunk for future, chunk in ended.items() if backends.died(future)]
             died, mine = died or bool(dead), [rest for chunk in dead if (rest := after_death(chunk))]
             if done:
                 yield from closed(open_trials)

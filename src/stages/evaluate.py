@@ -6,8 +6,9 @@ from itertools import repeat
 
 from tqdm import tqdm
 
-from src import command_line, evaluation, experiments, params, results, scoring
+from src import command_line, evaluation, params, results, scoring
 from src.errors import command
+from src.training import experiments
 
 
 @command

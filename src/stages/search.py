@@ -3,10 +3,12 @@
 import tempfile
 from pathlib import Path
 
-from src import command_line, dispatch, experiments, params, tracking
+from src import command_line, params, tracking
+from src.dispatch import backends
 from src.errors import command
 from src.searching import figures, results, trials
 from src.searching import tracking as search_tracking
+from src.training import experiments
 from src.wording import number
 
 
@@ -14,7 +16,7 @@ from src.wording import number
 def main():
     name = command_line.name(__doc__, "search")
     settings = params.load()
-    with dispatch.chosen(settings) as workers:
+    with backends.chosen(settings) as workers:
         outcome = trials.run(name, settings.search(name), workers)
     new = log(name, outcome, settings.dataset(settings.search(name).dataset))
     best, cost = outcome["trials"][outcome["best"]], outcome["cost"]

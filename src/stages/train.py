@@ -3,8 +3,10 @@
 import time
 from pathlib import Path
 
-from src import command_line, dispatch, experiments, params, workers
+from src import command_line, params
+from src.dispatch import backends, workers
 from src.errors import command
+from src.training import experiments
 
 
 @command
@@ -25,7 +27,7 @@ def main():
 
 def train(jobs, settings, name):
     """Train the jobs; returns the manifests of those that failed."""
-    with dispatch.chosen(settings) as crew:
+    with backends.chosen(settings) as crew:
         return [manifest for manifest in workers.train_all(jobs, crew, name) if manifest["status"] == "failed"]
 
 

@@ -9,14 +9,14 @@ import math
 import keras
 import numpy as np
 
-from src import models, training
+from src.training import models, trainer
 
 
 def fit(experiment, data, training_rows, validation_rows, on_block=None):
     """Build and train the network of one experiment (params.Experiment).
 
     data: {'x', 'y', 'card'} of the development rows; training_rows, validation_rows: index arrays or slices of them.
-    Returns (keras.Model, training.Training, facts for the manifest).
+    Returns (keras.Model, trainer.Training, facts for the manifest).
     """
     card, x, y = data["card"], data["x"], data["y"]
     rows, held_out = len(y[training_rows]), len(y[validation_rows])
@@ -34,15 +34,15 @@ def fit(experiment, data, training_rows, validation_rows, on_block=None):
         "training_rows": rows,
         "validation_rows": held_out,
     }
-    y = training.encode_targets(y, facts["loss_name"], model.output_shape[-1])
-    parts = training.Data(x[training_rows], y[training_rows], x[validation_rows], y[validation_rows])
+    y = trainer.encode_targets(y, facts["loss_name"], model.output_shape[-1])
+    parts = trainer.Data(x[training_rows], y[training_rows], x[validation_rows], y[validation_rows])
     if experiment.engine == "numpy":
         model, trained, compile_seconds = train_numpy(experiment, card["task"], model, parts, scale, on_block)
     else:
         program, compile_seconds = program_for(experiment, card["task"], model, optimizer, parts, scale)
         program.load(parts, (card["name"], *map(rows_key, (training_rows, validation_rows))))
         program.adopt(model, optimizer, experiment.weight_decay)
-        model, trained = program.model, training.train(program, experiment, on_block)
+        model, trained = program.model, trainer.train(program, experiment, on_block)
     return model, trained, facts | {"compile_seconds": compile_seconds}
 
 
@@ -60,15 +60,15 @@ def program_for(experiment, task, model, optimizer, parts, scale):
         return programs[key], 0.0
     programs.clear()
     keras.backend.clear_session()  # also collects what the last program held
-    loss, metric = models.build_loss(experiment, task), training.metric_of(task, parts.y_train)
-    programs[key] = training.EpochProgram(model, optimizer, loss, metric, parts, experiment)
+    loss, metric = models.build_loss(experiment, task), trainer.metric_of(task, parts.y_train)
+    programs[key] = trainer.EpochProgram(model, optimizer, loss, metric, parts, experiment)
     return programs[key], programs[key].compile_seconds
 
 
 def program_key(experiment, parts, scale):
     """All that is compiled into a program; experiments with equal keys differ in its inputs only."""
     shapes = [array.shape for array in (parts.x_train, parts.y_train, parts.x_validation, parts.y_validation)]
-    block = training.block_length(experiment, len(parts.y_train))
+    block = trainer.block_length(experiment, len(parts.y_train))
     return repr((experiment.compiled_settings(), shapes, parts.x_train.dtype, scale, block))
 
 
@@ -84,13 +84,13 @@ def train_numpy(experiment, task, model, parts, scale, on_block):
     found = numpy_engine.train(network, experiment, x_train, parts.y_train, x_validation, parts.y_validation, on_block)
     for weight, value in zip(dense, numpy_engine.weights(network), strict=True):
         weight.assign(value)
-    return model, training.Training(**vars(found)), 0.0
+    return model, trainer.Training(**vars(found)), 0.0
 
 
 def flat(x, scale):
     """Examples as normalised rows float32 [rows, features], as the network's first layers make them."""
     subtract, divide = (np.asarray(part, np.float32) for part in scale)
-    x = training.dense(x).astype(np.float32)
+    x = trainer.dense(x).astype(np.float32)
     return ((x - subtract) / divide).reshape(len(x), -1)
 
 

@@ -16,9 +16,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from src import operations
-from src.augmentation import augment
 from src.datasets.examples import dense
+from src.training import operations
+from src.training.augmentation import augment
 
 STEPS_PER_BLOCK = 500  # short epochs run in blocks of about this many steps: dispatch is paid once a block
 TAKE_LABELS = ("SparseCategoricalCrossentropy", "CategoricalGeneralizedCrossEntropy")

@@ -5,8 +5,9 @@ from concurrent.futures import FIRST_COMPLETED, wait
 
 from tqdm import tqdm
 
-from src import dispatch, experiments, processes
+from src.dispatch import backends, processes
 from src.errors import LaboratoryError
+from src.training import experiments
 
 
 def train_in_worker(job):
@@ -18,7 +19,7 @@ def train_in_worker(job):
 
 
 def train_all(jobs, workers, title):
-    """Train jobs on workers, see src/dispatch.py, and yield each manifest as it is written.
+    """Train jobs on workers, see src/dispatch/backends.py, and yield each manifest as it is written.
 
     Jobs of one thread run side by side, then those of two. A worker that dies costs its own job only: the others are
     trained before a LaboratoryError names it.
@@ -48,7 +49,7 @@ def train_waiting(waiting, threads, workers, progress, lost):
         progress.show(workers.channel)
         for future in done:
             ended = pending.pop(future)
-            if dispatch.died(future):
+            if backends.died(future):
                 lost.append(ended)
             else:
                 progress.finish(ended)

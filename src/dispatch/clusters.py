@@ -1,4 +1,4 @@
-"""Trainings on the workers of another program: a Dask scheduler or a Ray cluster. See src/dispatch.py.
+"""Trainings on the workers of another program: a Dask scheduler or a Ray cluster. See src/dispatch/backends.py.
 
 Neither is imported before it is asked for. A worker runs each training in a process of its own, as this machine would.
 """
@@ -17,7 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
 from pathlib import Path
 
-from src import processes
+from src.dispatch import processes
 from src.errors import LaboratoryError
 
 # What computes results: a worker that has another version of any is refused.
@@ -140,7 +140,7 @@ def entrance(name):
 
         if sys.path[0] != os.getcwd():  # Ray puts there the folder of who submits
             sys.path.insert(0, os.getcwd())
-        from src import clusters
+        from src.dispatch import clusters
 
         return getattr(clusters, name)(*arguments)
 
@@ -194,7 +194,7 @@ def refuse_strangers(name, expected, mark):
 def identity():
     """{what: version} of the code and of the packages that compute results, as they lie on disk now."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    for path in sorted(Path(__file__).parent.parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return {"code": digest.hexdigest()[:12], "Python": platform.python_version()} | {
         name: version(name) for name in PACKAGES

@@ -11,7 +11,7 @@ from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
-from src import runtime
+from src.training import runtime
 
 CONTEXT = multiprocessing.get_context("spawn")
 DIED = ("a worker process died, perhaps for want of memory. Finished trainings are kept; set `jobs: 1` in params.yaml and run the "

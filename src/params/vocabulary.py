@@ -1,4 +1,4 @@
-"""python -m src.vocabulary: write src/vocabulary.json, the names and arguments that the installed Keras knows.
+"""python -m src.params.vocabulary: write src/params/vocabulary.json, the names and arguments that the installed Keras knows.
 
 With them params.yaml is checked without importing TensorFlow. A test compares the file with Keras.
 """
@@ -204,7 +204,7 @@ def activations(keras):
 
 
 def main():
-    command_line.parser(__doc__, "python -m src.vocabulary").parse_args()
+    command_line.parser(__doc__, "python -m src.params.vocabulary").parse_args()
     FILE.write_text(json.dumps(collect(), indent=1) + "\n")
 
 

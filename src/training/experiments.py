@@ -19,17 +19,23 @@ import numpy as np
 import pandas
 import scipy.sparse
 
-from src import runtime
 from src.datasets import examples, split
 from src.errors import LaboratoryError
 from src.params import Experiment
+from src.training import runtime
 
-# Code that decides what a training computes: editing any of it makes every trained experiment of its engine out of date.
+# Code in src that decides what a training computes: editing any of it makes every trained experiment of its engine out of date.
 TRAINING_CODE = {
-    "keras": ("augmentation.py", "fitting.py", "models.py", "operations.py", "training.py"),
-    "numpy": ("fitting.py", "models.py", "numpy_network/*.py"),
+    "keras": (
+        "training/augmentation.py",
+        "training/fitting.py",
+        "training/models.py",
+        "training/operations.py",
+        "training/trainer.py",
+    ),
+    "numpy": ("numpy_network/*.py", "training/fitting.py", "training/models.py"),
 }
-CONVOLUTION_CODE = ("graph_operations.py",)  # and that of networks with convolutions alone
+CONVOLUTION_CODE = ("training/graph_operations.py",)  # and that of networks with convolutions alone
 # With its gradient and the two moments of Adam, such a network takes 8 GB.
 LARGEST_NETWORK = 500_000_000
 
@@ -53,7 +59,7 @@ class Job:
 
     @cached_property
     def program(self):
-        """Jobs with equal texts can share a compiled program, see src/fitting.py."""
+        """Jobs with equal texts can share a compiled program, see src/training/fitting.py."""
         return self.configuration.compiled_settings()
 
 
@@ -150,7 +156,7 @@ def fingerprint(experiment, digest, threads):
 
 @lru_cache
 def code_digests(names):
-    files = [path for name in names for path in sorted(Path(__file__).parent.glob(name))]
+    files = [path for name in names for path in sorted(Path(__file__).parent.parent.glob(name))]
     return [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
 
 
@@ -247,7 +253,7 @@ def run(job, on_block=None):
 
 def fit(experiment, data, training_rows, validation_rows, on_block=None):
     """fitting.fit, with faster operations for what trains in a plain graph. Imports TensorFlow."""
-    from src import fitting, graph_operations
+    from src.training import fitting, graph_operations
 
     with graph_operations.faster() if experiment.convolutions else nullcontext():
         return fitting.fit(experiment, data, training_rows, validation_rows, on_block)
@@ -263,7 +269,7 @@ def require_room(path, size):
 
 def load_model(job, manifest):
     """The trained network of a job, rebuilt from its configuration and weights. Imports TensorFlow."""
-    from src import models
+    from src.training import models
 
     data = development(job.dataset)
     card, targets = data["card"], len(data["card"]["classes"]) or data["y"].shape[1]
@@ -274,12 +280,12 @@ def load_model(job, manifest):
 
 def apply(model, job, x, y):
     """Outputs of a job's trained network on x, float32 [rows, units], and its loss there (penalties included, as in Keras)."""
-    from src import models, training
+    from src.training import models, trainer
 
     task = development(job.dataset)["card"]["task"]
     loss_name = models.loss_name(job.configuration, task)
-    targets = training.encode_targets(y, loss_name, model.output_shape[-1])
-    return training.outputs_and_loss(model, models.build_loss(job.configuration, task), x, targets)
+    targets = trainer.encode_targets(y, loss_name, model.output_shape[-1])
+    return trainer.outputs_and_loss(model, models.build_loss(job.configuration, task), x, targets)
 
 
 def write_manifest(job, facts):

@@ -1,6 +1,6 @@
 """Where trainings run: in processes of this machine, or on the workers of a Dask scheduler or of a Ray cluster.
 
-In each place a training has a process of its own whose number of threads follows from the experiment, see src/processes.py;
+In each place a training has a process of its own whose number of threads follows from the experiment, see processes.py;
 where it runs never changes its result. All kinds of workers are entered by `with` and have
 
     submit(threads, function, *arguments)   a concurrent.futures.Future; BrokenProcessPool is a process that died
@@ -15,8 +15,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
-from src import clusters, params, processes, runtime
+from src import params
+from src.dispatch import clusters, processes
 from src.errors import LaboratoryError
+from src.training import runtime
 
 
 def chosen(settings):

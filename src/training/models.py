@@ -7,7 +7,7 @@ from keras import layers
 
 from src.datasets.examples import dense
 from src.params import PER_LAYER
-from src.vocabulary import spelling
+from src.params.vocabulary import spelling
 
 
 def build_model(experiment, task, shape, classes, scale):
