@@ -3,6 +3,7 @@
 import ast
 import copy
 import importlib
+import subprocess
 
 import pytest
 import yaml
@@ -139,6 +140,13 @@ def test_outputs_are_ignored_by_git_or_kept_in_git():
                 path, options = next(iter(out.items())) if isinstance(out, dict) else (out, {})
                 folder = "/" + path.split("${")[0]
                 assert folder.startswith(ignored) != (options.get("cache") is False), path
+
+
+def test_what_python_compiles_is_no_input_of_a_stage():
+    found = subprocess.run(
+        ["dvc", "check-ignore", "src/params/__pycache__/file.pyc"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stderr
 
 
 def test_evaluation_is_never_skipped_by_the_run_cache():
