@@ -2,11 +2,12 @@
 
 import json
 
+from src import keras_names
 from src.params import vocabulary
 
 
 def test_the_vocabulary_is_that_of_the_installed_keras(tensorflow):
-    assert json.loads(vocabulary.FILE.read_text()) == vocabulary.collect(), "run: python -m src.params.vocabulary"
+    assert json.loads(vocabulary.FILE.read_text()) == keras_names.collect(), "run: python -m src.keras_names"
 
 
 def test_every_name_can_be_built_with_its_defaults(tensorflow):

@@ -1,13 +1,11 @@
-"""python -m src.params.vocabulary: write src/params/vocabulary.json, the names and arguments that the installed Keras knows.
+"""The names and arguments that Keras knows, out of vocabulary.json, which src/keras_names.py writes.
 
-With them params.yaml is checked without importing TensorFlow. A test compares the file with Keras.
+With them params.yaml is checked without importing TensorFlow.
 """
 
-import inspect
 import json
 from pathlib import Path
 
-from src import command_line
 from src.errors import closest
 
 FILE = Path(__file__).with_name("vocabulary.json")
@@ -23,17 +21,6 @@ LOSS_ALIASES = {
     "kld": "KLDivergence",
     "kl_divergence": "KLDivergence",
 }
-# What the product sets itself, or what changes nothing that an experiment could be about.
-NOT_CONFIGURABLE = (
-    "name",
-    "dtype",
-    "reduction",
-    "seed",
-    "loss_scale_factor",
-    "input_axes",
-    "output_axes",
-    "exclude_layers",
-)
 # The words that arguments with a text as default take.
 WORDS = {
     "VarianceScaling": {
@@ -148,65 +135,3 @@ def check_number(name, key, value):
     low, high = (max(low, -(2**31)), min(high, 2**31 - 1)) if isinstance(value, int) else (low, high)
     if not low <= value <= high:
         raise ValueError(f"{name}.{key}: expected a number from {low} to {high}, received {value!r}")
-
-
-def arguments_of(thing):
-    """{argument: default, or 'required'} of a class or function, as plain JSON values."""
-    found = {}
-    for parameter in inspect.signature(thing).parameters.values():
-        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-            continue
-        default = parameter.default
-        if default is parameter.empty:
-            found[parameter.name] = "required"
-        elif default is None or isinstance(default, bool | int | float | str):
-            found[parameter.name] = default
-        else:
-            found[parameter.name] = None
-    return found
-
-
-def collect():
-    """Build the vocabulary from the installed Keras (slow: imports TensorFlow)."""
-    import keras
-
-    def classes(module, base, *leave_out):
-        return {
-            name: {key: value for key, value in arguments_of(thing).items() if key not in NOT_CONFIGURABLE}
-            for name, thing in sorted(vars(module).items())
-            if inspect.isclass(thing) and issubclass(thing, base) and thing is not base
-            if name[0].isupper() and name not in leave_out
-        }  # fmt: skip
-
-    return {
-        "optimizer": classes(keras.optimizers, keras.optimizers.Optimizer, "LossScaleOptimizer", "MultiOptimizer"),
-        "loss": classes(keras.losses, keras.losses.Loss, "CTC", "Circle"),
-        "activation": activations(keras),
-        "initializer": classes(
-            keras.initializers, keras.initializers.Initializer,
-            "IdentityInitializer", "OrthogonalInitializer", "STFT", "STFTInitializer",
-        ),
-        "regularizer": classes(keras.regularizers, keras.regularizers.Regularizer),
-        "constraint": classes(keras.constraints, keras.constraints.Constraint),
-        "schedule": classes(keras.optimizers.schedules, keras.optimizers.schedules.LearningRateSchedule),
-    }  # fmt: skip
-
-
-def activations(keras):
-    """Activation functions; those with a layer of the same name also take that layer's arguments."""
-    layers = {spelling(name): thing for name, thing in vars(keras.layers).items() if inspect.isclass(thing)}
-    functions = {name for name, thing in vars(keras.activations).items() if inspect.isfunction(thing)}
-    functions -= {"get", "serialize", "deserialize", "glu", "threshold"}
-    return {
-        function: arguments_of(layers[spelling(function)]) if spelling(function) in layers else {}
-        for function in sorted(functions)
-    }
-
-
-def main():
-    command_line.parser(__doc__, "python -m src.params.vocabulary").parse_args()
-    FILE.write_text(json.dumps(collect(), indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
