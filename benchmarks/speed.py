@@ -17,7 +17,6 @@ import statistics
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -118,12 +117,11 @@ def measure_ours(dataset, overrides, rows, epochs, target):
 
     experiment, arrays, card = prepared(dataset, overrides, rows, epochs[0])
     batch = len(arrays[1]) if experiment.batch_size == "full" else experiment.batch_size
-    runtime.configure(runtime.threads_for(experiments.multiply_adds(card, experiment), batch))
-    from src.training import graph_operations, trainer
+    runtime.configure(experiments.threads_of(experiment, experiments.multiply_adds(card, experiment), batch))
+    from src.training import trainer
 
     model, optimizer, loss, metric, encoded = network(experiment, arrays, card)
-    with graph_operations.faster() if experiment.convolutions else nullcontext():
-        program = trainer.EpochProgram(model, optimizer, loss, metric, trainer.Data(*encoded), experiment)
+    program = trainer.EpochProgram(model, optimizer, loss, metric, trainer.Data(*encoded), experiment)
     warm_up = experiment.model_copy(update={"epochs": program.block})
     trainer.train(program, warm_up)
     done = trainer.train(program, experiment)

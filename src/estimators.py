@@ -17,10 +17,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from src import params
 from src.datasets import split
-from src.training import experiments, runtime
+from src.training import runtime
 
 # What an experiment has and an estimator has not: these are decided by its class and by scikit-learn.
-NOT_PARAMETERS = {"engine", "repeats", "seed", "training_rows"}
+NOT_PARAMETERS = {"engine", "repeats", "seed", "threads", "training_rows"}
 
 
 class KerasNetwork(BaseEstimator):
@@ -64,12 +64,14 @@ class KerasNetwork(BaseEstimator):
             runtime.configure(threads=1)
         import keras
 
+        from src.training import fitting
+
         x = x if x.ndim == 4 else x.astype(np.float32)
         # The name tells the trainer whether these rows are in memory already.
         digest = hashlib.sha256(x.tobytes() + y.tobytes()).hexdigest()
         card = {"name": digest, "task": self.task, "classes": classes, "shape": x.shape[1:]}
         training, validation = self.rows(y, experiment)
-        model, trained, _ = experiments.fit(experiment, {"x": x, "y": y, "card": card}, training, validation)
+        model, trained, _ = fitting.fit(experiment, {"x": x, "y": y, "card": card}, training, validation)
         if trained.failure:
             raise ValueError(f"{type(self).__name__}: {trained.failure}; a lower learning_rate may help")
         self.model_ = keras.models.clone_model(model)  # the trainer uses its own for the next fit

@@ -69,6 +69,8 @@ def test_overrides_lie_over_study_defaults_over_common_defaults(raw_params):
         ({"batch_normalization": {"moment": 0.9}}, ["mine.batch_normalization", "{momentum: 0.9}"]),
         ({"batch_size": "all"}, ["mine.batch_size", "'full'", "all"]),
         ({"batch_size": 0}, ["mine.batch_size", "at least 1"]),
+        ({"threads": 0}, ["mine.threads", "from 1 to 1024", "'auto'"]),
+        ({"threads": True}, ["mine.threads", "from 1 to 1024", "'auto'"]),
         ({"validation_split": 1.0}, ["mine.validation_split", "less than 1"]),
         ({"validation_split": 0}, ["mine.validation_split", "greater than 0"]),
         ({"normalisation": "standardize"}, ["mine.normalisation", "'standardise'"]),

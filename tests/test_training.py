@@ -1,7 +1,5 @@
 """The compiled-epoch trainer does what Keras does: same losses, same weights, same stopping epoch; and twice the same."""
 
-from contextlib import nullcontext
-
 import numpy as np
 import pytest
 import scipy.stats
@@ -72,10 +70,8 @@ def keras_reference(configuration, task, parts, orders):
     return np.array(curves), [weight.numpy() for weight in model.weights]
 
 
-def assert_like_keras(configuration, task="classification", context=nullcontext, compiled_with="XLA", **data):
-    """context: within which the program is traced, and Keras's own training is not."""
-    with context():
-        built, parts = program(configuration, task, **data)
+def assert_like_keras(configuration, task="classification", compiled_with="XLA", **data):
+    built, parts = program(configuration, task, **data)
     orders = np.stack([np.random.default_rng(epoch).permutation(ROWS) for epoch in range(3)]).astype(np.int32)
     values = built(orders, 0, 3, configuration.seed)
     curves, weights = keras_reference(configuration, task, parts, orders)
@@ -219,6 +215,23 @@ def test_random_layers_act_in_training_only(tensorflow):
     assert values[0, 3] == pytest.approx(accuracy, abs=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(7, 3001), (100, 28, 28, 1)], ids=str)
+def test_the_faster_normal_numbers_are_normal_and_follow_from_their_seed(tensorflow, shape):
+    from src.training import operations
+
+    draw = tensorflow.function(lambda seed: operations.normal(shape, seed, 2.0, 0.5), jit_compile=True)
+    one, same, other = (draw(tensorflow.constant(seed)).numpy() for seed in ([1, 2], [1, 2], [1, 3]))
+    assert one.shape == shape and (one == same).all() and abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.03
+    assert scipy.stats.kstest(one.ravel(), "norm", (2.0, 0.5)).pvalue > 0.001
+
+
+def test_an_experiment_says_its_threads_or_its_steps_do():
+    from src.training.experiments import threads_of
+
+    assert [threads_of(experiment(), cost, 128) for cost in (1e5, 1e7)] == [1, 2]
+    assert [threads_of(experiment(threads=3), cost, 128) for cost in (1e5, 1e7)] == [3, 3]
+
+
 def test_a_loss_that_is_no_number_ends_the_training_and_is_recorded(tensorflow):
     from src.training import trainer
 
@@ -271,13 +284,12 @@ CONVOLUTIONS = [
 
 
 def test_convolutions_train_in_a_plain_graph_and_again_to_the_same_bits(tensorflow):
-    from src.training import graph_operations, trainer
+    from src.training import trainer
 
     changes = {"optimizer": "adam", "normalisation": "unit", "epochs": 2, "learning_rate": 0.01}
     configuration, finals = experiment(convolutions=CONVOLUTIONS, **changes), []
     for _ in range(2):
-        with graph_operations.faster():
-            built, _ = program(configuration, shape=(8, 8, 1), data=images())
+        built, _ = program(configuration, shape=(8, 8, 1), data=images())
         trained = trainer.train(built, configuration)
         finals.append([weight.numpy() for weight in built.model.weights])
         assert trained.compiled_with == "graph" and trained.history["loss"][1] < trained.history["loss"][0]
@@ -294,27 +306,19 @@ def test_convolutions_train_in_a_plain_graph_and_again_to_the_same_bits(tensorfl
 ], ids=str)  # fmt: skip
 def test_convolutions_train_as_in_keras_by_other_kernels(tensorflow, overrides):
     """Epsilon: normalisation takes a bias out again, so that its gradient is rounding alone, which Adam's 1e-7 would blow up."""
+    configuration = experiment(**{"convolutions": CONVOLUTIONS, "learning_rate": 0.01} | overrides)
+    assert_like_keras(configuration, compiled_with="graph", shape=(8, 8, 1), data=images())
+
+
+def test_the_kernels_of_the_plain_graph_are_those_of_networks_with_convolutions_alone(tensorflow, monkeypatch):
     from src.training import graph_operations
 
-    configuration = experiment(**{"convolutions": CONVOLUTIONS, "learning_rate": 0.01} | overrides)
-    assert_like_keras(
-        configuration, context=graph_operations.faster, compiled_with="graph", shape=(8, 8, 1), data=images()
-    )
-
-
-def test_the_kernels_of_the_plain_graph_are_those_of_networks_with_convolutions_alone(tensorflow):
-    import keras
-
-    from src.training import experiments, graph_operations
-
-    seen = []
-    card = {"name": "images", "task": "classification", "classes": list("abc"), "shape": (8, 8, 1)}
-    for convolutions in (CONVOLUTIONS, []):
-        configuration = experiment(convolutions=convolutions, optimizer="Adam", learning_rate=0.01, epochs=1)
-        data = dict(zip("xy", images())) | {"card": card}
-        experiments.fit(configuration, data, slice(20, None), slice(20),
-                        lambda *_: seen.append(keras.optimizers.Adam.update_step is graph_operations.adam_step))  # fmt: skip
-    assert seen == [True, False]
+    seen, step = [], graph_operations.adam_step
+    monkeypatch.setattr(graph_operations, "adam_step", lambda *arguments: [seen.append(convolves), step(*arguments)])
+    for convolves in (True, False):
+        configuration = experiment(convolutions=CONVOLUTIONS[: 2 * convolves], optimizer="Adam", learning_rate=0.01)
+        program(configuration, shape=(8, 8, 1), data=images())
+    assert set(seen) == {True}
 
 
 def test_the_cost_of_a_network_follows_from_its_configuration(tensorflow):

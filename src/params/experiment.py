@@ -76,6 +76,12 @@ def check_batch_size(value):
     return value
 
 
+def check_threads(value):
+    if value != "auto" and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1024):
+        raise ValueError("expected a whole number from 1 to 1024, or 'auto'")
+    return value
+
+
 def check_optimizer(value):
     optimizer = named("optimizer", value)
     if "learning_rate" in optimizer:
@@ -175,6 +181,7 @@ class Experiment(Frozen):
     early_stopping: EarlyStopping | None
     repeats: Positive
     seed: Seed
+    threads: Annotated[Any, BeforeValidator(check_threads), "whole number, above 0; or `auto`"] = "auto"
 
     @model_validator(mode="after")
     def lists_fit_the_layers(self):
@@ -204,6 +211,9 @@ class Experiment(Frozen):
             inputs |= {"learning_rate", "epochs"}
         return f"{self.model_dump_json(exclude=inputs)} weights decay: {self.weight_decay > 0}"
 
+
+# How often and on what an experiment is trained: not what its network is or learns from.
+EXECUTION = ("repeats", "seed", "threads")
 
 PER_LAYER = (
     "activation",

@@ -7,7 +7,7 @@ from ruamel.yaml.error import YAMLError
 
 from src.errors import LaboratoryError, closest
 from src.params.checking import check, shortened
-from src.params.experiment import Experiment
+from src.params.experiment import EXECUTION, Experiment
 from src.params.file import Params
 from src.params.search import Search, applied, read_dimension, single_changes
 
@@ -98,7 +98,7 @@ def check_dimension(place, key, raw):
         kind, mapping = read_dimension(raw)
     except ValueError as error:
         raise LaboratoryError(f"{place}: {error}; received {shortened(raw)}") from None
-    if key in ("seed", "repeats"):
+    if key in EXECUTION:
         raise LaboratoryError(f"{place}: expected a setting of the network or its training; trials share one seed")
     return check(kind, mapping, place)
 

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import bdtr
 
 from src import evaluation, wording
+from src.params import EXECUTION
 from src.report import tables
 from src.wording import listing, number, percent, seconds, value
 
@@ -163,7 +164,7 @@ def strategy(results):
 def varied_settings(rows):
     """{setting: how many values it takes} for the settings that differ between experiments."""
     configurations = [row["configuration"] for row in rows]
-    keys = [key for key in configurations[0] if key not in ("seed", "repeats")]
+    keys = [key for key in configurations[0] if key not in EXECUTION]
     counts = {key: len({value(configuration[key]) for configuration in configurations}) for key in keys}
     return {key: count for key, count in counts.items() if count > 1}
 
@@ -238,7 +239,7 @@ def single_changes(results):
     for one, other in combinations([e for e in results.summary if e[f"val_{metric}"] is not None], 2):
         changed = [
             key for key in one["configuration"]
-            if key not in ("seed", "repeats") and one["configuration"][key] != other["configuration"][key]
+            if key not in EXECUTION and one["configuration"][key] != other["configuration"][key]
         ]  # fmt: skip
         if len(changed) == 1:
             deviations = [entry[f"val_{metric}_deviation"] for entry in (one, other)]

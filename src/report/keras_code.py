@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from textwrap import indent
 
 from src.errors import LaboratoryError
-from src.params import PER_LAYER, EarlyStopping
+from src.params import EXECUTION, PER_LAYER, EarlyStopping
 
 # Every key of params.Experiment. A key that is not here changes the training in a way this module does not know.
 HANDLED = frozenset([
     "convolutions", "hidden_layers", "output_activation", "kernel_initializer", "normalisation", "input_noise", *PER_LAYER,
     "augmentation", "loss", "optimizer", "learning_rate", "weight_decay", "batch_size", "epochs", "validation_split",
-    "training_rows", "early_stopping", "repeats", "seed", "engine",
+    "training_rows", "early_stopping", "engine", *EXECUTION,
 ])  # fmt: skip
 TAKE_LABELS = ("SparseCategoricalCrossentropy", "CategoricalGeneralizedCrossEntropy")
 ACTIVATION_LAYERS = {"elu": "ELU", "leaky_relu": "LeakyReLU", "relu": "ReLU", "softmax": "Softmax"}

@@ -182,12 +182,14 @@ def train_chunk(search, journal, fits, deadline):
 
 
 def train(search, journal, fit):
-    """One training. status: finished, pruned, failed (the same next time), or crashed (tried again)."""
+    """One training. status: finished, pruned, failed (the same next time), or crashed (tried again). Imports TensorFlow."""
+    from src.training import fitting
+
     watch = Watch(search, journal, fit)
     facts = {"trial": fit.trial, "fold": fit.fold, "started": time.time(), "status": "finished", "failure": ""}
     try:
         data = experiments.development(fit.dataset)
-        _, training, found = experiments.fit(fit.experiment, data, *rows_of(search, fit, data), watch)
+        _, training, found = fitting.fit(fit.experiment, data, *rows_of(search, fit, data), watch)
         history = training.history | {
             "epoch": list(range(1, len(training.epoch_ends) + 1)),
             "ended": training.epoch_ends,

@@ -9,7 +9,6 @@ import json
 import math
 import os
 import shutil
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib.metadata import version
@@ -81,7 +80,7 @@ def job_of(study, dataset, experiment, repeat, configuration, data, digest):
     rows = len(data["y"][training_part(seeded, data)])
     weights = multiply_adds(data["card"], seeded)
     batch = rows if seeded.batch_size == "full" else min(seeded.batch_size, rows)
-    threads = runtime.threads_for(weights, batch)
+    threads = threads_of(seeded, weights, batch)
     return Job(
         study=study,
         experiment=experiment,
@@ -93,6 +92,11 @@ def job_of(study, dataset, experiment, repeat, configuration, data, digest):
         # The second term stands for what a step costs however small the network is.
         work=seeded.epochs * (3.0 * rows * weights + 1e5 * math.ceil(rows / batch)),
     )
+
+
+def threads_of(experiment, multiply_adds, batch):
+    """The experiment's own number of threads, or the one that pays for steps of this size."""
+    return runtime.threads_for(multiply_adds, batch) if experiment.threads == "auto" else experiment.threads
 
 
 def training_part(experiment, data):
@@ -148,7 +152,7 @@ def check_fits(place, experiment, card):
 
 def fingerprint(experiment, digest, threads):
     """The identity of a trained result: digest of configuration, development data, threads and training code."""
-    configuration = experiment.model_dump(mode="json", exclude={"repeats"})
+    configuration = experiment.model_dump(mode="json", exclude={"repeats", "threads"})
     code = TRAINING_CODE[experiment.engine] + (CONVOLUTION_CODE if experiment.convolutions else ())
     identity = [configuration, digest, threads, code_digests(code)]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
@@ -219,13 +223,15 @@ def run(job, on_block=None):
     A training that fails leaves a manifest that says so: with the fingerprint where it would fail again (the loss is
     no longer a number), without it where another try may help (out of memory, say).
     """
+    from src.training import fitting
+
     shutil.rmtree(job.folder, ignore_errors=True)
     job.folder.mkdir(parents=True)
     try:
         data = development(job.dataset)
         training_rows = training_part(job.configuration, data)
         validation_rows = slice(training_rows.start)
-        model, training, facts = fit(job.configuration, data, training_rows, validation_rows, on_block)
+        model, training, facts = fitting.fit(job.configuration, data, training_rows, validation_rows, on_block)
     except Exception as error:  # whatever one experiment does, the others go on; nothing is hidden: it is recorded
         return write_manifest(
             job, {"status": "failed", "failure": f"{type(error).__name__}: {error}", "fingerprint": ""}
@@ -249,14 +255,6 @@ def run(job, on_block=None):
         "compiled_with": training.compiled_with,
         **{name: float(value) for name, value in kept.items()},
     })  # fmt: skip
-
-
-def fit(experiment, data, training_rows, validation_rows, on_block=None):
-    """fitting.fit, with faster operations for what trains in a plain graph. Imports TensorFlow."""
-    from src.training import fitting, graph_operations
-
-    with graph_operations.faster() if experiment.convolutions else nullcontext():
-        return fitting.fit(experiment, data, training_rows, validation_rows, on_block)
 
 
 def require_room(path, size):

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from src.datasets.examples import dense
-from src.training import operations
+from src.training import graph_operations, operations
 from src.training.augmentation import augment
 
 STEPS_PER_BLOCK = 500  # short epochs run in blocks of about this many steps: dispatch is paid once a block
@@ -148,6 +148,7 @@ class EpochProgram:
         # XLA's convolutions on a CPU take 50 times as long as those of the plain graph.
         convolves = any(isinstance(layer, keras.layers.Conv2D) for layer in model.layers)
         self.compiled_with = "graph" if convolves else "XLA"
+        self.faster = graph_operations.faster if convolves else operations.faster
         self.function = tf.function(self.epochs, jit_compile=not convolves)
         started = time.time()
         self(np.zeros((self.block, self.rows), np.int32), 0, 0, 0)  # compiles; no epoch, so nothing is trained
@@ -177,15 +178,14 @@ class EpochProgram:
             tf.constant(self.weight_decay, tf.float32),
         ]
         try:
-            # The context matters while the first call traces the function.
-            with operations.faster() if self.compiled_with == "XLA" else nullcontext():
+            with self.faster():  # it matters while the first call traces the function
                 return self.function(*arguments).numpy()[:count]
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError, tf.errors.InternalError) as error:
             if self.compiled_with != "XLA":
                 raise
             reason = str(error).strip().splitlines()[0]
             warnings.warn(f"XLA cannot compile this network ({reason:.120}); a plain graph is used", stacklevel=2)
-            self.compiled_with, self.function = "graph", tf.function(self.epochs)
+            self.compiled_with, self.faster, self.function = "graph", nullcontext, tf.function(self.epochs)
             return self(orders, first, count, seed)
 
     def epochs(self, tensors, orders, first, count, seed, weight_decay):
