@@ -3,6 +3,7 @@ what is missing, once."""
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -81,10 +82,17 @@ def test_a_server_that_fails_half_way_leaves_one_whole_run_each_in_the_end(serve
     assert {run.info.status for run in found} == {"FINISHED"}
 
 
+# A full disk keeps Python from compiling to files; the limit that stands for one would have it write halves of them.
+UNCOMPILED = {"PYTHONDONTWRITEBYTECODE": "1"}
+
+
 def limited(code, blocks, folder):
     """Run Python code that may write no file of more than `blocks` KiB, which is what a full disk looks like."""
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({blocks << 10}, {blocks << 10})); "
-    return subprocess.run([sys.executable, "-c", limit + code], cwd=folder, capture_output=True, text=True, timeout=300)
+    environment = os.environ | UNCOMPILED
+    return subprocess.run(
+        [sys.executable, "-c", limit + code], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
 
 
 @pytest.mark.slow
@@ -144,11 +152,11 @@ def test_training_results_survive_an_unreachable_store_and_are_logged_later(proj
 @pytest.mark.slow
 def test_a_full_disk_stops_a_stage_with_one_line_and_what_is_missing_is_done_later(project):
     project.run("dvc repro -q split@digits")
-    done = project.run("bash -c 'ulimit -f 4; python -m src.stages.train digits'", check=False)
+    done = project.run("bash -c 'ulimit -f 4; python -m src.stages.train digits'", check=False, **UNCOMPILED)
     assert done.returncode and "Finished experiments are kept" in one_line(done.stderr)
     assert not list(project.folder.glob("models/digits/*/1/manifest.json"))
     assert trained(project.run("dvc repro train@digits")) == 2
-    done = project.run("bash -c 'ulimit -f 300; python -m src.stages.evaluate digits'", check=False)
+    done = project.run("bash -c 'ulimit -f 300; python -m src.stages.evaluate digits'", check=False, **UNCOMPILED)
     assert done.returncode and "All results are on disk" in one_line(done.stderr)
     done = project.run("dvc repro report@digits")
     assert trained(done) == 0 and {status for _, status, _ in mlflow_runs(project)} == {"FINISHED"}
